@@ -1,0 +1,217 @@
+"""What a set of resource types is, and the checks that it passes at start-up.
+
+A resource type is one literal: schema, read, operations, inverses, windows, order. The list itself lives with
+the providers (`providers/vsphere/types/__init__.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from planner.model import Attrs, Change, Diagnostic, LiveHost, Step, StepKind
+from planner.schema import Field
+
+if TYPE_CHECKING:
+    from planner.ports import Call
+
+Does = Literal["create", "delete", "update", "add_item", "remove_item", "act"]
+
+Run: TypeAlias = "Callable[[Any, Call], Attrs | None]"
+"""`run(session, call)` makes exactly one mutating call and returns computed facts, if any.
+
+Raises StepFailed. `session` is the provider's own session object.
+"""
+Observe: TypeAlias = "Callable[[Any, Call], Attrs | None]"
+"""`observe(session, call)` reads what the step changes: its attributes, or None where the object is absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One kind of step. `call` is the API method that a reviewer reads, and that the twin's dispatcher records.
+
+    does: `create`/`delete` an object, `update` the named `attributes` in one call, `add_item`/`remove_item`
+    of the one list attribute named (a step per item), or `act` (only a program places it).
+    `to` restricts an `update` to certain after-values: `{"running": True}` picks StartService.
+    `early`: predicate (before, after) → the step belongs with the removals (an MTU that shrinks).
+    """
+
+    name: str
+    call: str
+    does: Does
+    doc: str
+    run: Run
+    attributes: tuple[str, ...] = ()
+    inverse: str = ""  # name of the operation that undoes it; "" only with `irreversible`
+    irreversible: str = ""
+    window: str = ""  # "maintenance", or ""
+    disruptive: str | Callable[[Attrs | None, Attrs | None], str] = ""
+    to: Attrs = field(default_factory=dict)
+    early: Callable[[Attrs, Attrs], bool] | None = None
+    kind: StepKind = "call"
+    provider: str = "vsphere"
+    observe: Observe | None = None  # None: the session's own reading of the address
+    timeout: float = 600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A step before it has an id: what a program (see `ResourceType.program`) is made of."""
+
+    operation: str
+    before: Attrs | None
+    after: Attrs | None
+    when: str = ""
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The steps around a host's children: `head`, then the children's steps, then `tail`.
+
+    `reset`: the children start from the newborn baseline (their live attributes are void).
+    `blocked`: why nothing can be planned for this host and its children now.
+    """
+
+    head: tuple[Draft, ...] = ()
+    tail: tuple[Draft, ...] = ()
+    reset: bool = False
+    window: bool = False  # head and tail already hold the maintenance window
+    blocked: str = ""
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInput:
+    """What a program may look at. All values; programs are pure."""
+
+    change: Change
+    live: LiveHost | None
+    facts: Attrs  # of the state resource; empty where not in state
+    children_change: bool  # some child of this host will change
+    image: str = ""  # digest of the declared image; "" where the host declares none
+    power: str = "manual"  # "twin" | "manual"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """A resource type, declared once.
+
+    `parent` is "host" for what hangs on a host, "" for roots. `setting`: always exists on its host (dns, a
+    service): it is updated, never created or deleted, and is adopted. `order` is the row of `operations.md`.
+    `read(props, wanted)` turns the property values of one host (path → value) into `{child name: attributes}`;
+    `wanted` are the names declared or in state (settings are read for these only).
+    """
+
+    name: str
+    doc: str
+    fields: Mapping[str, Field]
+    operations: tuple[Operation, ...]
+    order: int
+    parent: str = ""
+    singleton: bool = False
+    setting: bool = False
+    shorthand: str = ""  # the field that a scalar body sets (option)
+    label_doc: str = ""
+    siblings: Mapping[str, str] = field(default_factory=dict)  # field → sibling type that must exist on the host
+    paths: tuple[str, ...] = ()  # HostSystem property paths that `read` needs
+    read: Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Attrs]] | None = None
+    baseline: Mapping[str, Attrs] = field(default_factory=dict)  # objects of a newborn host, by name
+    initial: Attrs = field(default_factory=dict)  # attributes right after `create` that create itself cannot set
+    program: Callable[[ProgramInput], Program] | None = None
+    check: Callable[[Sequence[Change], Mapping[str, Attrs]], Iterable[Diagnostic]] | None = None
+    key: str = ""  # field whose values must be unique across the fleet (host: mac)
+    facts: tuple[str, ...] = ()  # computed values kept in state
+    tested: tuple[str, ...] = ("twin",)
+
+    def baseline_for(self, name: str) -> Attrs | None:
+        """Attributes of the object of that name on a newborn host; None where a newborn has none.
+
+        A setting always exists: the entry "*" stands for names that the baseline does not list.
+        """
+        found = self.baseline.get(name)
+        return found if found is not None or not self.setting else self.baseline.get("*", {})
+
+
+class CatalogError(Exception):
+    """The catalogue contradicts itself. A programming error: refused at start-up."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All resource types of all providers, checked."""
+
+    types: Mapping[str, ResourceType]
+    operations: Mapping[str, Operation]
+    reserved: Mapping[str, str] = field(default_factory=dict)  # block or key of a later version → sentence
+
+    @classmethod
+    def of(cls, types: Iterable[ResourceType], acts: Iterable[Operation] = (),
+           reserved: Mapping[str, str] | None = None) -> Catalog:
+        """`acts` are operations of other providers on these types (boot, power). Raises CatalogError."""
+        by_name: dict[str, ResourceType] = {}
+        operations: dict[str, Operation] = {}
+        for act in acts:
+            operations[act.name] = act
+        for rtype in types:
+            if rtype.name in by_name:
+                raise CatalogError(f"resource type {rtype.name} is declared twice")
+            by_name[rtype.name] = rtype
+            for operation in rtype.operations:
+                if operation.name in operations:
+                    raise CatalogError(f"operation {operation.name} is declared twice")
+                operations[operation.name] = operation
+        for operation in operations.values():
+            _check_inverse(operation, operations)
+        for rtype in by_name.values():
+            _check_type(rtype, by_name)
+        return cls(by_name, operations, reserved or {})
+
+    def children(self, parent: str = "host") -> list[ResourceType]:
+        return [t for t in self.types.values() if t.parent == parent]
+
+    def operation(self, step: Step) -> Operation:
+        return self.operations[step.operation]
+
+
+def _check_inverse(operation: Operation, operations: Mapping[str, Operation]) -> None:
+    name = operation.name
+    if operation.kind in ("wait", "verify"):
+        return
+    if not operation.inverse:
+        if not operation.irreversible:
+            raise CatalogError(f"operation {name} has neither an inverse nor a reason why it has none")
+        return
+    inverse = operations.get(operation.inverse)
+    if inverse is None:
+        raise CatalogError(f"operation {name}: its inverse {operation.inverse} is not in the catalogue")
+    if inverse.window and inverse.window != operation.window:
+        raise CatalogError(
+            f"operation {name}: its inverse {inverse.name} needs the window {inverse.window!r}, which it does not declare"
+        )
+
+
+def _check_type(rtype: ResourceType, types: Mapping[str, ResourceType]) -> None:
+    if rtype.parent and rtype.parent not in types:
+        raise CatalogError(f"resource type {rtype.name}: no parent type {rtype.parent}")
+    known = set(rtype.fields)
+    for operation in rtype.operations:
+        missing = set(operation.attributes) - known
+        if missing and operation.does != "act":
+            raise CatalogError(f"operation {operation.name} covers undeclared attributes {sorted(missing)}")
+    for name in rtype.siblings.values():
+        if name not in types:
+            raise CatalogError(f"resource type {rtype.name}: no sibling type {name}")
+    if not rtype.setting and rtype.program is None:
+        made = {o.does for o in rtype.operations}
+        if not {"create", "delete"} <= made:
+            raise CatalogError(f"resource type {rtype.name} cannot be created and deleted, and is no setting")
+
+
+GUARDS: Mapping[str, str] = {
+    "not-connected": "only if vCenter does not have the host connected",
+    "shown-connected": "only if vCenter still shows the host as connected although it was reborn",
+}
+"""Guards that plan may write on a step and only apply can evaluate, with the words that a reviewer reads."""

@@ -1,0 +1,208 @@
+"""Protocols that the outside implements: providers, state store, clock, secrets.
+
+The planner imports neither `providers` nor `state`; the CLI finds both by entry point (groups `fleet.providers`,
+`fleet.state`, `fleet.commands`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from planner.catalog import Operation, ResourceType
+from planner.model import Address, Attrs, Diagnostic, Fleet, Live, ResolveSecret, State, StateResource, Step
+from planner.schema import Field
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch, UTC."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One execution of one operation: forward, or as an inverse.
+
+    `facts` are the computed values of the step's root (uuid, mac, ip, certificate, thumbprint, build, boot_time),
+    merged from state and from this run's earlier steps. `ids` gives the MoRef hint of any address ("" where
+    unknown: the session then looks the object up by name or identity). `declared` are the desired (or recorded)
+    attributes of the root: a host's name, mac, cluster, password references.
+    """
+
+    address: Address
+    operation: str
+    before: Attrs | None
+    after: Attrs | None
+    facts: Attrs
+    declared: Attrs
+    ids: Callable[[Address], str]
+    secret: ResolveSecret
+    stop: threading.Event  # set on a hard stop: waits end
+    deadline: float  # seconds since the epoch
+    step: str = ""  # step id, for logs
+    report: Callable[[str], None] = lambda _reason: None  # progress of a wait, a named reason
+
+
+@runtime_checkable
+class Session(Protocol):
+    """An open provider. Constructors do no I/O; `open` of the provider may."""
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        """Before the first step of a run: bind ports, check privileges. Raises FleetError (exit 1)."""
+
+    def observe(self, operation: Operation, call: Call) -> Attrs | None:
+        """Live attributes of what the step changes; None: absent. Raises ReadFailed."""
+
+    def run(self, operation: Operation, call: Call) -> Attrs:
+        """Make the one call. Returns computed facts ({} where none; key "id" is the MoRef). Raises StepFailed."""
+
+    def guard(self, name: str, call: Call) -> bool:
+        """Whether a guarded step is to be taken. Raises ReadFailed."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class LiveSession(Session, Protocol):
+    """The session that reads live: vSphere's."""
+
+    @property
+    def instance(self) -> str:
+        """vCenter's about.instanceUuid."""
+
+    def snapshot(self, fleet: Fleet, state: Mapping[Address, StateResource],
+                 only: frozenset[Address] | None = None) -> Live:
+        """Everything declared or in state, in bulk. `only`: these roots (and what hangs on them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenContext:
+    """What a provider gets to open a session. `block` is its `provider:` block, validated."""
+
+    fleet: Fleet
+    block: Attrs
+    folder: Path  # .fleet/<name>, absolute; exists only where `writable`
+    writable: bool
+    secret: ResolveSecret
+    clock: Clock
+    peer: Callable[[str], Any]  # another provider's open session, by provider name
+    say: Callable[[str], None] = lambda _line: None
+
+
+class Provider(Protocol):
+    """What an entry point of the group `fleet.providers` loads: a module-level object or class instance."""
+
+    name: str
+
+    def types(self) -> Sequence[ResourceType]: ...
+
+    def operations(self) -> Sequence[Operation]:
+        """Operations on other providers' types (boot.stage, power.boot, birth.wait on a host)."""
+
+    def block(self) -> Mapping[str, Field]:
+        """Schema of the `provider: {NAME: …}` block."""
+
+    def open(self, context: OpenContext) -> Session: ...
+
+    def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
+        """Digest of the content of every declared image ({} for providers that know no images)."""
+
+
+# --- state ------------------------------------------------------------------------------------------------
+
+Record = dict[str, Any]
+"""One journal record. Keys the journal adds itself: `n` (from 0), `time` (ISO 8601 UTC), `prev` and `sum`
+(SHA-256 hex chain). Kinds (`kind`): head, begin, done, failed, skipped, undone, waiting, readback, end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One run in the history. `outcome`: "" while open, else applied, rolled-back, abandoned, incomplete …"""
+
+    run: str
+    started: str
+    who: str
+    host: str
+    reason: str
+    outcome: str
+    serial: int
+    records: int
+    damaged: str = ""  # why the journal cannot be read in full; "" where it can
+
+
+class Journal(Protocol):
+    """Append-only records of one run. `append` returns when the record is on disk (fsync, grouped)."""
+
+    run: str
+
+    def append(self, record: Record) -> None: ...
+
+    def records(self) -> Sequence[Record]: ...
+
+    def close(self) -> None: ...
+
+
+class StateStore(Protocol):
+    """Where state, lock, journals and history of one fleet live."""
+
+    def read(self) -> State | None:
+        """The newest checkpoint; None where there is no state yet. Raises FleetError on damage or newer format."""
+
+    def write(self, state: State) -> None:
+        """Replace the checkpoint atomically and durably; keeps every serial's last state as history."""
+
+    def lock(self, purpose: str, reason: str = "") -> AbstractContextManager[None]:
+        """Raises Locked (who, since when, why). A dead process holds no lock."""
+
+    def unlock(self) -> str:
+        """Remove a lock by force; returns a sentence about what was removed."""
+
+    def begin(self, run: str, plan: bytes) -> Journal:
+        """A new run's journal; `plan` is kept beside it."""
+
+    def journal(self, run: str) -> Journal:
+        """An existing run's journal, for appending. A torn tail is cut off (and kept aside); damage raises."""
+
+    def records(self, run: str) -> Sequence[Record]:
+        """An existing run's records, read only. A torn last line is left out; other damage raises FleetError."""
+
+    def plan(self, run: str) -> bytes: ...
+
+    def runs(self) -> Sequence[RunInfo]:
+        """All runs, oldest first."""
+
+    def history(self, serial: int | None = None) -> Sequence[State]:
+        """Old states, oldest first; or the one of that serial."""
+
+    def verify(self) -> Iterable[Diagnostic]:
+        """Everything wrong with the files."""
+
+
+# --- what apply tells the terminal ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Progress of a run. kind: start, begin, done, failed, skipped, waiting, undone, end …"""
+
+    kind: str
+    step: str = ""
+    address: str = ""
+    operation: str = ""
+    message: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+
+
+class BirthView(Protocol):
+    """Read access to what was born, for listings."""
+
+    def __iter__(self) -> Iterator[Attrs]: ...
