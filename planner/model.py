@@ -36,7 +36,7 @@ class SecretRef:
 
 
 Value: TypeAlias = (
-    "None | bool | int | float | str | Unknown | SecretRef | list[Value] | tuple[Value, ...] | dict[str, Value]"
+    "bool | int | float | str | Unknown | SecretRef | list[Value] | tuple[Value, ...] | dict[str, Value] | None"
 )
 Attrs: TypeAlias = Mapping[str, Value]
 

@@ -1,0 +1,258 @@
+"""Changes → ordered steps: one mutating call each, with needs, windows and inverses compiled in. Pure.
+
+Order on one host: head of its program, removals (innermost first), everything else (outermost first), tail.
+Between roots: what is referred to comes first; removals the other way round.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from planner.catalog import Catalog, Draft, Operation, Program, ResourceType
+from planner.graph import topological
+from planner.model import Action, Address, Attrs, Change, FleetError, Inverse, Resource, Step, Unknown
+from planner.snapshot import restrict, same
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A draft with its address and its place on its host."""
+
+    address: Address
+    draft: Draft
+    early: bool
+    rank: tuple[Any, ...]
+
+
+def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs: Mapping[Address, Program],
+                  desired: Mapping[Address, Resource]) -> tuple[Step, ...]:
+    """All steps, in an order that respects every `needs`. Raises FleetError where no operation can make a change."""
+    chains: dict[tuple[Address, str], list[_Placed]] = {}
+    roots = list(dict.fromkeys([*programs, *(a.root for a in changes)]))
+    children: dict[Address, list[Change]] = {}
+    for change in changes.values():
+        if change.address.child_type:
+            children.setdefault(change.address.root, []).append(change)
+    for root in roots:
+        for part, placed in _chains(catalog, root, changes.get(root), programs.get(root), children.get(root, [])):
+            if placed:
+                chains[root, part] = placed
+    return _number(catalog, chains, _chain_needs(catalog, chains, changes, desired))
+
+
+def _chains(catalog: Catalog, root: Address, change: Change | None, program: Program | None,
+            children: Sequence[Change]) -> Iterable[tuple[str, list[_Placed]]]:
+    """The root's chains of steps: "down" (removal) before "up" (creation), where a replacement has both."""
+    if program is None:
+        if change is None:
+            return
+        placed = list(_object_steps(catalog, change))
+        yield "down", [p for p in placed if p.early]
+        yield "up", [p for p in placed if not p.early]
+        return
+    if program.blocked:
+        return
+    middle = [p for c in children for p in _object_steps(catalog, c)]
+    if not program.window and any(catalog.operations[p.draft.operation].window for p in middle):
+        raise FleetError(f"the steps of {root} need maintenance mode, and its program opens no window")
+    ordered = sorted(_split_swaps(catalog, middle), key=lambda p: (not p.early, p.rank))
+    chain = [*(_Placed(root, d, False, ()) for d in program.head), *ordered,
+             *(_Placed(root, d, False, ()) for d in program.tail)]
+    leaving = change is not None and change.action is Action.DELETE
+    yield ("down" if leaving else "up"), chain
+
+
+# --- the steps of one object ------------------------------------------------------------------------------
+
+
+def _object_steps(catalog: Catalog, change: Change) -> Iterable[_Placed]:
+    rtype = catalog.types[change.address.rtype]
+    if change.action in (Action.DELETE, Action.REPLACE):
+        for draft in _delete(rtype, change.before or {}):
+            yield _Placed(change.address, draft, True, _rank(catalog, rtype, change.address, down=True))
+    up = _rank(catalog, rtype, change.address, down=False)
+    if change.action in (Action.CREATE, Action.REPLACE):
+        for draft in _create(rtype, change):
+            yield _Placed(change.address, draft, False, up)
+    elif change.action is Action.UPDATE:
+        for draft in _update(rtype, change):
+            operation = catalog.operations[draft.operation]
+            early = operation.early is not None and operation.early(draft.before or {}, draft.after or {})
+            yield _Placed(change.address, draft, early,
+                          _rank(catalog, rtype, change.address, down=True) if early else up)
+
+
+def _rank(catalog: Catalog, rtype: ResourceType, address: Address, *, down: bool) -> tuple[Any, ...]:
+    """Row of operations.md, then nesting (vSwitch, port group, vmkernel adapter), then the name, numbers as numbers."""
+    depth = _depth(catalog, rtype)
+    name = tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", address.name) if p)
+    if down:  # innermost first, and the highest vmk number first
+        name = tuple((-a, -b, c) for a, b, c in name)
+        return (-rtype.order, -depth, name)
+    return (rtype.order, depth, name)
+
+
+def _depth(catalog: Catalog, rtype: ResourceType) -> int:
+    return max((1 + _depth(catalog, catalog.types[t]) for t in rtype.siblings.values()), default=0)
+
+
+def _single(rtype: ResourceType, does: str) -> Operation:
+    found = [o for o in rtype.operations if o.does == does]
+    if len(found) != 1:
+        raise FleetError(f"resource type {rtype.name} has {len(found)} operations that {does}, needs one")
+    return found[0]
+
+
+def _create(rtype: ResourceType, change: Change) -> Iterable[Draft]:
+    after = change.after or {}
+    operation = _single(rtype, "create")
+    made = {k: v for k, v in after.items() if k in operation.attributes}
+    yield Draft(operation.name, None, made)
+    rest = {k: v for k, v in after.items() if k not in operation.attributes and rtype.fields[k].observed}
+    yield from _transitions(rtype, {**rtype.initial}, rest)
+
+
+def _delete(rtype: ResourceType, before: Attrs) -> Iterable[Draft]:
+    """Undo first what creation alone does not make, so that each step has an exact inverse."""
+    made = set(_single(rtype, "create").attributes)
+    initial = {k: v for k, v in rtype.initial.items() if k not in made and k in before}
+    yield from _transitions(rtype, before, initial)
+    yield Draft(_single(rtype, "delete").name, {k: v for k, v in before.items() if k in made}, None)
+
+
+def _update(rtype: ResourceType, change: Change) -> Iterable[Draft]:
+    after = {k: v for k, v in (change.after or {}).items() if rtype.fields[k].observed}
+    for draft in _transitions(rtype, change.before or {}, after):
+        yield replace(draft, assumed=change.assumed)
+
+
+def _transitions(rtype: ResourceType, current: Attrs, wanted: Attrs) -> Iterable[Draft]:
+    """Drafts that bring the wanted attributes from their current values to the wanted ones, in catalogue order."""
+    left = [k for k, v in wanted.items() if not same(v, current.get(k)) or isinstance(v, Unknown)]
+    for operation in rtype.operations:
+        keys = [k for k in left if k in operation.attributes]
+        if not keys or operation.does not in ("update", "add_item", "remove_item"):
+            continue
+        if operation.does == "update":
+            if all(same(v, wanted.get(k)) for k, v in operation.to.items()):
+                yield Draft(operation.name, {k: restrict(wanted[k], current.get(k)) for k in keys},
+                            {k: wanted[k] for k in keys})
+                left = [k for k in left if k not in keys]
+        else:
+            yield from _items(operation, keys[0], current, wanted)
+            covered = {o.does for o in rtype.operations if keys[0] in o.attributes and o.does.endswith("_item")}
+            if covered <= {operation.does} or operation is _last_item_operation(rtype, keys[0]):
+                left = [k for k in left if k != keys[0]]
+    if left:
+        raise FleetError(f"no operation of {rtype.name} changes {', '.join(sorted(left))}")
+
+
+def _last_item_operation(rtype: ResourceType, key: str) -> Operation:
+    return [o for o in rtype.operations if key in o.attributes and o.does.endswith("_item")][-1]
+
+
+def _items(operation: Operation, key: str, current: Attrs, wanted: Attrs) -> Iterable[Draft]:
+    """A step per item; the operations come in catalogue order, so removals see the list before additions or after."""
+    old, new = _list(current.get(key)), _list(wanted.get(key))
+    if operation.does == "remove_item":
+        items, now = [i for i in old if i not in new], list(old)
+    else:
+        items, now = [i for i in new if i not in old], [i for i in old if i in new]
+    for item in items:
+        then = [i for i in now if i != item] if operation.does == "remove_item" else sorted([*now, item])
+        yield Draft(operation.name, {key: now}, {key: then})
+        now = then
+
+
+def _list(value: Any) -> list[str]:
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _split_swaps(catalog: Catalog, placed: Sequence[_Placed]) -> Iterable[_Placed]:
+    """Two vSwitches that swap uplinks: release first what another one claims, claim in a second call.
+
+    An early update that also gains items still owned by a sibling would otherwise depend on itself.
+    """
+    owned = {(p.address.rtype, k, item): p.address for p in placed if p.draft.before
+             for k, v in p.draft.before.items() if isinstance(v, (list, tuple)) for item in v}
+    for p in placed:
+        before, after = p.draft.before, p.draft.after
+        if not p.early or not before or not after:
+            yield p
+            continue
+        taken = [k for k, v in after.items() if isinstance(v, (list, tuple)) and any(
+            owned.get((p.address.rtype, k, item), p.address) != p.address
+            for item in v if item not in _list(before.get(k)))]
+        if not taken:
+            yield p
+            continue
+        kept = {k: [i for i in _list(before[k]) if i in _list(after[k])] for k in taken}
+        middle = {**after, **kept}
+        yield replace(p, draft=replace(p.draft, after=middle))
+        late = replace(p.draft, before={k: middle[k] for k in taken}, after={k: after[k] for k in taken})
+        yield replace(p, draft=late, early=False,
+                      rank=_rank(catalog, catalog.types[p.address.rtype], p.address, down=False))
+
+
+# --- needs and numbers ------------------------------------------------------------------------------------
+
+
+def _chain_needs(catalog: Catalog, chains: Mapping[tuple[Address, str], Any], changes: Mapping[Address, Change],
+                 desired: Mapping[Address, Resource]) -> dict[tuple[Address, str], set[tuple[Address, str]]]:
+    """Which chain waits for which: creations for what they refer to, removals for what refers to them."""
+    needs: dict[tuple[Address, str], set[tuple[Address, str]]] = {chain: set() for chain in chains}
+    hanging: dict[Address, list[Resource]] = {}
+    for address, resource in desired.items():
+        if resource.references:
+            hanging.setdefault(address.root, []).append(resource)
+    for root in dict.fromkeys(r for r, _ in chains):
+        if (root, "up") in needs and (root, "down") in needs:
+            needs[root, "up"].add((root, "down"))
+        refers = {t.root for r in hanging.get(root, ()) for t in r.references} - {root}
+        for target in refers:
+            if (target, "up") in needs and (root, "up") in needs:
+                needs[root, "up"].add((target, "up"))
+        change = changes.get(root)
+        for target in _referred(catalog, root, change.before if change else None):
+            for part in ("up", "down"):  # whoever leaves, or moves away, goes before its old parent does
+                if (target, "down") in needs and (root, part) in needs and (target, "up") not in needs:
+                    needs[target, "down"].add((root, part))
+    return needs
+
+
+def _referred(catalog: Catalog, root: Address, before: Attrs | None) -> Iterable[Address]:
+    for name, value in (before or {}).items():
+        declared = catalog.types[root.type].fields.get(name)
+        if declared is not None and declared.kind == "ref" and isinstance(value, str) and not value.startswith("path:"):
+            yield Address.parse(value)
+
+
+def _number(catalog: Catalog, chains: Mapping[tuple[Address, str], list[_Placed]],
+            needs: Mapping[tuple[Address, str], set[tuple[Address, str]]]) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    last: dict[tuple[Address, str], str] = {}
+    for chain in topological(chains, needs):
+        previous = tuple(sorted(last[n] for n in needs[chain]))
+        for placed in chains[chain]:
+            step = _step(catalog, f"s{len(steps) + 1:04}", placed, previous)
+            steps.append(step)
+            previous = (step.id,)
+        last[chain] = previous[0]
+    return tuple(steps)
+
+
+def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]) -> Step:
+    draft = placed.draft
+    operation = catalog.operations[draft.operation]
+    inverse = None
+    if operation.inverse:
+        inverse = Inverse(operation.inverse, draft.after, draft.before)
+    cuts = operation.disruptive
+    return Step(
+        number, placed.address, operation.name, draft.before, draft.after, needs, draft.when, inverse,
+        operation.irreversible, cuts(draft.before, draft.after) if callable(cuts) else cuts, operation.kind,
+        draft.assumed,
+    )
