@@ -1,0 +1,117 @@
+"""The entry point: exit codes, errors and signals of every command are decided here, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import typer
+
+from planner.cli.commands import LazyGroup
+from planner.model import Diagnostic, FleetError
+
+app = typer.Typer(
+    cls=LazyGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=False,
+    help="Plan, apply and roll back fleets of ESXi hosts, the Terraform way.",
+    epilog="Exit codes: 0 done, 1 error, 2 changes (--detailed-exitcode), 3 incomplete, 4 rolled back, 5 stale plan,"
+           " 6 locked, 7 denied, 64 wrong usage, 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Plan, apply and roll back fleets of ESXi hosts, the Terraform way."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the contract's exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    _sigterm_is_ctrl_c()
+    code = _run(args)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 1
+    return code
+
+
+def _sigterm_is_ctrl_c() -> None:
+    """SIGTERM behaves as the first Ctrl-C (the engine installs its own handlers for the time of a run)."""
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: whoever embeds us handles signals
+        return
+
+
+def _run(args: list[str]) -> int:
+    as_json = "--json" in args
+    try:
+        return _invoke(args)
+    except FleetError as error:
+        return _fail(error, as_json)
+    except KeyboardInterrupt:
+        from planner.cli.terminal import Interrupted
+
+        return _fail(Interrupted("interrupted; nothing was changed"), as_json)
+    except Exception as error:
+        if os.environ.get("FLEET_TRACEBACK"):
+            raise
+        return _fail(FleetError(_unexpected(error)), as_json)
+
+
+def _invoke(args: list[str]) -> int:
+    """Let typer run the command. Its own usage errors (exit 2) become the contract's 64."""
+    if not args:
+        from planner.cli.terminal import Usage
+
+        _invoke(["--help"])
+        raise Usage(Diagnostic("error", "no command given", remedy="name one of the commands above"))
+    command: Any = typer.main.get_command(app)
+    try:
+        result = command.main(args=args, prog_name="fleet", standalone_mode=False)
+    except Exception as error:
+        raise _translated(error) from error
+    return result if isinstance(result, int) else 0
+
+
+def _translated(error: Exception) -> Exception:
+    """A usage error as FleetError; anything else as it is. By shape: typer moved these classes between versions."""
+    message = getattr(error, "format_message", None)
+    if message is None:
+        return error
+    from planner.cli.terminal import Usage
+
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "fleet"
+    usage = context.get_usage() if context else ""
+    text = " ".join(str(message()).split())
+    if not text or "\n" in text or type(error).__name__ == "NoArgsIsHelpError":
+        text = "no sub-command given"
+    return Usage(Diagnostic("error", text.rstrip("."), usage, remedy=f"`{path} --help` explains it"))
+
+
+def _fail(error: FleetError, as_json: bool) -> int:
+    from planner.cli.terminal import show_error
+
+    show_error(error, as_json=as_json)
+    return error.exit_code
+
+
+def _unexpected(error: Exception) -> Diagnostic:
+    text = str(error)
+    return Diagnostic(
+        "error", f"unexpected {type(error).__name__}", text if len(text) <= 500 else text[:500] + " …",
+        remedy="this is a defect in fleet: run again with FLEET_TRACEBACK=1 in the environment and report the trace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

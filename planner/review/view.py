@@ -1,0 +1,212 @@
+"""A plan as a reviewer reads it: one model, from which text, Markdown and JSON are rendered.
+
+Steps are grouped per host in the order of the plan and numbered in the order shown. Hosts whose programs are the
+same but for values are folded: one host is shown in full, the others as a table of the values that differ.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from planner.catalog import GUARDS, Catalog
+from planner.model import Action, Address, Change, Plan, Step
+from planner.review.fold import Group, fold
+from planner.review.values import Line, differences, duration
+
+VCENTER = "vCenter"
+WORDS: Mapping[Action, str] = {
+    Action.CREATE: "create", Action.UPDATE: "change", Action.REPLACE: "replace", Action.DELETE: "delete",
+    Action.FORGET: "forget", Action.NOOP: "keep",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """One address and what happens to it. `name` is relative to its group ("" for the host itself)."""
+
+    change: Change
+    name: str
+    notes: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step. `number` counts from 1 in the order shown; `after` are numbers of steps of other groups."""
+
+    number: int
+    step: Step
+    name: str  # relative to its group; "" for the host itself
+    call: str  # the API method; the operation's name where this version does not know it
+    effect: tuple[Line, ...]
+    guard: str = ""  # in words; "" for a step that is always taken
+    limit: str = ""  # "20 min" for waits, boots and manual steps
+    hint: str = ""  # what a person has to do, for manual steps
+    after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Everything that a reviewer gets to see of a plan."""
+
+    plan: Plan
+    changes: tuple[Group[ChangeView], ...]
+    reborn: Mapping[str, int]  # host → how many objects are restored as last applied
+    steps: tuple[Group[StepView], ...]
+    back_out: tuple[Group[StepView], ...]
+    stays: Mapping[tuple[str, str], tuple[int, ...]]  # (operation, why it cannot be undone) → numbers of its steps
+    reboots: tuple[str, ...]  # hosts that a back-out reboots
+
+    def every_step(self) -> Iterator[StepView]:
+        for group in self.steps:
+            for member in group.members:
+                yield from member.items
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Numbers for the summary. Restored objects of reborn hosts are counted apart."""
+        found = Counter(str(c.action) for c in self.plan.changes if not c.reborn and c.action is not Action.NOOP)
+        steps = self.plan.steps
+        return {
+            **{str(action): found[str(action)] for action in Action if action is not Action.NOOP},
+            "adopt": sum(c.adopted for c in self.plan.changes),
+            "restore": sum(c.reborn and c.action is not Action.NOOP for c in self.plan.changes),
+            "steps": len(steps),
+            "hosts": len({s.address.root for s in steps if s.address.root.type == "host"}),
+            "irreversible": sum(bool(s.irreversible) for s in steps),
+            "disruptive": sum(bool(s.disruptive) for s in steps),
+            "manual": sum(s.kind == "manual" for s in steps),
+            "guarded": sum(bool(s.when) for s in steps),
+            "drift": len(self.plan.drift),
+            "unmanaged": len(self.plan.unmanaged),
+        }
+
+
+def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, details: bool = False) -> Review:
+    """The review of a plan. `back_out` are the steps that would undo it, in their order.
+
+    `details`: nothing is folded, and restored objects of reborn hosts are listed one by one.
+    """
+    numbers: dict[str, int] = {}
+    steps = _step_groups(plan.steps, catalog, numbers, folded=not details)
+    undo = _step_groups(back_out, catalog, {}, folded=not details)
+    stays: dict[tuple[str, str], tuple[int, ...]] = {}
+    for step in sorted((s for s in plan.steps if s.irreversible), key=lambda s: numbers[s.id]):
+        key = (step.operation, step.irreversible)
+        stays[key] = (*stays.get(key, ()), numbers[step.id])
+    return Review(
+        plan=plan, changes=_change_groups(plan.changes, details), steps=steps, back_out=undo, stays=stays,
+        reborn=Counter(str(c.address.root) for c in plan.changes if c.reborn and c.action is not Action.NOOP),
+        reboots=tuple(dict.fromkeys(str(s.address.root) for s in back_out if s.kind == "boot")),
+    )
+
+
+# --- changes ----------------------------------------------------------------------------------------------
+
+
+def _change_groups(changes: Sequence[Change], details: bool) -> tuple[Group[ChangeView], ...]:
+    groups: dict[str, list[ChangeView]] = {}
+    for change in changes:
+        if change.action is Action.NOOP and not change.adopted:
+            continue
+        if change.reborn and not details:
+            continue
+        title = _title(change.address)
+        groups.setdefault(title, []).append(_change_view(change, title))
+    found = [Group(title, tuple(items)) for title, items in groups.items()]
+    return tuple(found) if details else fold(found, _changes_shape, _change_values)
+
+
+def _change_view(change: Change, title: str) -> ChangeView:
+    notes = [change.reason] if change.reason else []
+    if change.adopted:
+        notes.append("adopted: it exists already")
+    if change.action is Action.FORGET:
+        notes.append("it leaves state and stays in vCenter as it is")
+    if change.assumed:
+        notes.append("values before are assumed: a newborn host's")
+    before = None if change.action is Action.CREATE else change.before
+    after = None if change.action in (Action.DELETE, Action.FORGET) else change.after
+    quiet = change.action in (Action.NOOP, Action.FORGET)
+    lines = () if quiet else differences(before, after, change.unknown)
+    return ChangeView(change, _relative(change.address, title), tuple(notes), lines)
+
+
+def _changes_shape(group: Group[ChangeView]) -> Hashable:
+    return tuple((v.name, v.change.action, v.notes, tuple((x.sign, x.path) for x in v.lines)) for v in group.items)
+
+
+def _change_values(group: Group[ChangeView]) -> Mapping[str, str]:
+    return {f"{v.name} {x.path}".strip(): _cell(x) for v in group.items for x in v.lines}
+
+
+# --- steps ------------------------------------------------------------------------------------------------
+
+
+def _step_groups(steps: Sequence[Step], catalog: Catalog, numbers: dict[str, int], *,
+                 folded: bool) -> tuple[Group[StepView], ...]:
+    """Steps by root, numbered in the order shown. Fills `numbers` (step id → number)."""
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        groups.setdefault(_title(step.address), []).append(step)
+    home = {step.id: title for title, found in groups.items() for step in found}
+    views = [Group(title, tuple(_step_view(s, title, catalog) for s in found)) for title, found in groups.items()]
+    result = fold(views, lambda g: _steps_shape(g, home), _step_values) if folded else tuple(views)
+    for group in result:
+        for member in group.members:
+            for view in member.items:
+                numbers[view.step.id] = len(numbers) + 1
+    return tuple(_numbered(group, numbers, home) for group in result)
+
+
+def _numbered(group: Group[StepView], numbers: Mapping[str, int], home: Mapping[str, str]) -> Group[StepView]:
+    items = tuple(
+        replace(v, number=numbers[v.step.id],
+                after=tuple(sorted(numbers[n] for n in v.step.needs if home.get(n, group.title) != group.title)))
+        for v in group.items)
+    return replace(group, items=items, alike=tuple(_numbered(other, numbers, home) for other in group.alike))
+
+
+def _step_view(step: Step, title: str, catalog: Catalog) -> StepView:
+    operation = catalog.operations.get(step.operation)
+    waits = step.kind in ("wait", "manual", "boot") and operation is not None
+    return StepView(
+        number=0, step=step, name=_relative(step.address, title),
+        call=operation.call if operation else step.operation,
+        effect=differences(step.before, step.after),
+        guard=GUARDS.get(step.when, step.when) if step.when else "",
+        limit=duration(operation.timeout) if operation and waits else "",
+        hint=operation.doc if operation and step.kind == "manual" else "",
+    )
+
+
+def _steps_shape(group: Group[StepView], home: Mapping[str, str]) -> Hashable:
+    at = {view.step.id: index for index, view in enumerate(group.items)}
+
+    def one(view: StepView) -> Hashable:
+        step = view.step
+        needs = frozenset(at.get(n, n) for n in step.needs if n in home)
+        inverse = step.inverse.operation if step.inverse else ""
+        return (view.name, step.operation, step.when, step.kind, step.irreversible, step.disruptive, step.assumed,
+                inverse, step.after is None, needs, tuple((x.sign, x.path) for x in view.effect))
+
+    return tuple(one(view) for view in group.items)
+
+
+def _step_values(group: Group[StepView]) -> Mapping[str, str]:
+    return {f"{v.name or v.step.operation} {x.path}": _cell(x) for v in group.items for x in v.effect}
+
+
+def _cell(line: Line) -> str:
+    return f"{line.before} → {line.after}" if line.sign == "~" else str(line.after or line.before)
+
+
+def _title(address: Address) -> str:
+    return str(address.root) if address.root.type == "host" else VCENTER
+
+
+def _relative(address: Address, title: str) -> str:
+    """The address without its group: `vswitch.vSwitch1` under a host, all of it under vCenter."""
+    return str(address) if title == VCENTER else str(address)[len(title):].lstrip(".")
