@@ -189,7 +189,7 @@ def _check_inverse(operation: Operation, operations: Mapping[str, Operation]) ->
         raise CatalogError(f"operation {name}: its inverse {operation.inverse} is not in the catalogue")
     if inverse.window and inverse.window != operation.window:
         raise CatalogError(
-            f"operation {name}: its inverse {inverse.name} needs the window {inverse.window!r}, which it does not declare"
+            f"operation {name}: its inverse {inverse.name} needs the window {inverse.window!r}, which it lacks"
         )
 
 

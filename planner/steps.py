@@ -142,32 +142,29 @@ def _transitions(rtype: ResourceType, current: Attrs, wanted: Attrs) -> Iterable
                             {k: wanted[k] for k in keys})
                 left = [k for k in left if k not in keys]
         else:
-            yield from _items(operation, keys[0], current, wanted)
-            covered = {o.does for o in rtype.operations if keys[0] in o.attributes and o.does.endswith("_item")}
-            if covered <= {operation.does} or operation is _last_item_operation(rtype, keys[0]):
-                left = [k for k in left if k != keys[0]]
+            for key in keys:
+                yield from _items(rtype, key, current, wanted)
+            left = [k for k in left if k not in keys]
     if left:
         raise FleetError(f"no operation of {rtype.name} changes {', '.join(sorted(left))}")
 
 
-def _last_item_operation(rtype: ResourceType, key: str) -> Operation:
-    return [o for o in rtype.operations if key in o.attributes and o.does.endswith("_item")][-1]
-
-
-def _items(operation: Operation, key: str, current: Attrs, wanted: Attrs) -> Iterable[Draft]:
-    """A step per item; the operations come in catalogue order, so removals see the list before additions or after."""
+def _items(rtype: ResourceType, key: str, current: Attrs, wanted: Attrs) -> Iterable[Draft]:
+    """A step per item of a list attribute: removals, then additions."""
     old, new = _list(current.get(key)), _list(wanted.get(key))
-    if operation.does == "remove_item":
-        items, now = [i for i in old if i not in new], list(old)
-    else:
-        items, now = [i for i in new if i not in old], [i for i in old if i in new]
-    for item in items:
-        then = [i for i in now if i != item] if operation.does == "remove_item" else sorted([*now, item])
-        yield Draft(operation.name, {key: now}, {key: then})
+    now = old
+    by = {o.does: o.name for o in rtype.operations if key in o.attributes}
+    for item in [i for i in old if i not in new]:
+        then = [i for i in now if i != item]
+        yield Draft(by["remove_item"], {key: now}, {key: then})
+        now = then
+    for item in [i for i in new if i not in old]:
+        then = sorted([*now, item])
+        yield Draft(by["add_item"], {key: now}, {key: then})
         now = then
 
 
-def _list(value: Any) -> list[str]:
+def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
@@ -190,7 +187,7 @@ def _split_swaps(catalog: Catalog, placed: Sequence[_Placed]) -> Iterable[_Place
             yield p
             continue
         kept = {k: [i for i in _list(before[k]) if i in _list(after[k])] for k in taken}
-        middle = {**after, **kept}
+        middle: dict[str, Any] = {**after, **kept}
         yield replace(p, draft=replace(p.draft, after=middle))
         late = replace(p.draft, before={k: middle[k] for k in taken}, after={k: after[k] for k in taken})
         yield replace(p, draft=late, early=False,
@@ -256,3 +253,13 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
         operation.irreversible, cuts(draft.before, draft.after) if callable(cuts) else cuts, operation.kind,
         draft.assumed,
     )
+
+
+def back_out(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The reverse steps, in the order in which a rollback runs them; what has no inverse is left out."""
+    reverse: list[Step] = []
+    for step in reversed(steps):
+        if step.inverse is not None:
+            reverse.append(Step(step.id, step.address, step.inverse.operation, step.inverse.before, step.inverse.after,
+                                when=step.when, disruptive=step.disruptive, kind=step.kind))
+    return tuple(reverse)

@@ -1,0 +1,212 @@
+"""Builds a plan (pure), and reads and writes plan files.
+
+A plan is bound to what it was made from: lineage and serial of the state, vCenter's instance, the configuration's
+digest, the digest of every image, and a live digest per planned address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from planner.catalog import Catalog
+from planner.diff import DiffInputs, DiffResult, compute
+from planner.graph import closure
+from planner.model import (
+    Action,
+    Address,
+    Change,
+    Diagnostic,
+    Fleet,
+    FleetError,
+    Live,
+    Plan,
+    Resource,
+    State,
+    StateResource,
+)
+from planner.planfile import decode_plan, encode_plan, is_plan, plan_document
+from planner.snapshot import find_drift, from_state, live_digests
+from planner.steps import back_out, compile_steps
+
+__all__ = [
+    "PlanInputs", "PlanOptions", "apply_moved", "back_out", "build_plan", "decode_plan", "encode_plan", "is_plan",
+    "plan_document", "plan_options",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What the user asked for. `targets`/`excludes`/`replaces` name roots or objects on them."""
+
+    targets: tuple[Address, ...] = ()
+    excludes: tuple[Address, ...] = ()
+    replaces: tuple[Address, ...] = ()
+    destroy: bool = False
+    refresh: bool = True
+    variables: Mapping[str, str] = field(default_factory=dict)
+    var_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInputs:
+    """Everything that plan may look at. `live` is None with `--no-refresh`."""
+
+    catalog: Catalog
+    fleet: Fleet
+    state: State | None
+    live: Live | None
+    image_digests: Mapping[str, str] = field(default_factory=dict)
+    power: str = "manual"
+    options: PlanOptions = PlanOptions()
+    provider_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. coexist
+    tool: str = ""
+    by: str = ""
+    now: str = ""
+
+
+def apply_moved(resources: Mapping[Address, StateResource], moved: Iterable[tuple[Address, Address]],
+                ) -> dict[Address, StateResource]:
+    """State resources under their new addresses; what hangs on a moved host moves along, references too."""
+    result = dict(resources)
+    for old, new in moved:
+        renamed: dict[Address, StateResource] = {}
+        for address, resource in result.items():
+            target = address
+            if address == old:
+                target = new
+            elif address.child_type and address.root == old:
+                target = Address(new.type, new.label, new.key, address.child_type, address.child)
+            if target in result and target != address:
+                raise FleetError(Diagnostic("error", "moved names an address that state has already",
+                                            f"{old} → {new}", address=new, remedy="remove the moved block"))
+            attributes = {k: str(new) if v == str(old) else v for k, v in resource.attributes.items()}
+            renamed[target] = replace(resource, address=target, attributes=attributes)
+        result = renamed
+    return result
+
+
+def build_plan(inputs: PlanInputs) -> Plan:
+    """Diff and compile. Raises FleetError with every diagnostic that makes a plan impossible."""
+    fleet, state, options = inputs.fleet, inputs.state, inputs.options
+    live = inputs.live if inputs.live is not None else from_state(state)
+    _check_instance(state, live)
+    recorded = apply_moved(state.resources if state else {}, fleet.moved)
+    desired = {} if options.destroy else dict(fleet.resources)
+    _check_destroy(fleet, options)
+    selected = _selection(fleet, recorded, options)
+    if selected is not None:
+        desired = {a: r for a, r in desired.items() if a in selected or a.root in selected}
+        recorded = {a: r for a, r in recorded.items() if a in selected or a.root in selected}
+    result = compute(DiffInputs(
+        inputs.catalog, desired, recorded, live, inputs.image_digests, inputs.power,
+        frozenset(options.replaces), frozenset(a for a, destroy in fleet.removed.items() if not destroy),
+        inputs.provider_options,
+    ))
+    diagnostics = [*live.diagnostics, *result.diagnostics, *_check_lifecycle(fleet, result)]
+    if any(d.severity == "error" for d in diagnostics):
+        raise FleetError(*diagnostics)
+    steps = compile_steps(inputs.catalog, result.changes, result.programs, desired)
+    void = frozenset(a for a, p in result.programs.items() if p.reset)
+    drift = find_drift(inputs.catalog, recorded, live, desired, void) if inputs.live is not None else ()
+    touched = [a for a, c in result.changes.items() if c.action is not Action.NOOP or c.adopted]
+    touched += [s.address for s in steps]
+    return Plan(
+        fleet.name, inputs.tool, state.lineage if state else "", state.serial if state else 0, live.instance,
+        fleet.digest, live_digests(inputs.catalog, live, touched), dict(inputs.image_digests), drift,
+        tuple(result.changes.values()), steps, tuple(str(a) for a in live.unmanaged), fleet.checks,
+        (*fleet.warnings, *(d for d in diagnostics if d.severity == "warning")), inputs.now, inputs.by,
+        inputs.live is not None, fleet.path, _options_record(options),
+    )
+
+
+def _options_record(options: PlanOptions) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "targets": [str(a) for a in options.targets], "excludes": [str(a) for a in options.excludes],
+        "replaces": [str(a) for a in options.replaces], "destroy": options.destroy,
+        "variables": dict(options.variables), "var_files": list(options.var_files),
+    }
+    return {k: v for k, v in record.items() if v}
+
+
+def plan_options(plan: Plan) -> PlanOptions:
+    """The options that a saved plan was made with."""
+    record = plan.options
+    targets, excludes, replaces = (
+        tuple(Address.parse(a) for a in record.get(k, ())) for k in ("targets", "excludes", "replaces"))
+    return PlanOptions(
+        targets, excludes, replaces,
+        bool(record.get("destroy")), plan.refreshed, record.get("variables", {}), tuple(record.get("var_files", ())),
+    )
+
+
+def _check_instance(state: State | None, live: Live) -> None:
+    if state is not None and state.instance and live.instance and state.instance != live.instance:
+        raise FleetError(Diagnostic(
+            "error", "this state belongs to another vCenter",
+            f"state was made on instance {state.instance}, this server is instance {live.instance}",
+            remedy="point provider.vsphere.server at the vCenter that the state describes, or use another fleet name"))
+
+
+def _check_destroy(fleet: Fleet, options: PlanOptions) -> None:
+    for address in (*options.targets, *options.excludes, *options.replaces):
+        known = any(a == address or a.root == address or (a.type, a.label) == (address.type, address.label)
+                    for a in fleet.resources)
+        if not known and not options.destroy and address not in fleet.removed:
+            raise FleetError(Diagnostic("error", "no such address in this fleet", str(address),
+                                        remedy="`fleet graph` and `fleet state list` show the addresses there are"))
+
+
+def _check_lifecycle(fleet: Fleet, result: DiffResult) -> list[Diagnostic]:
+    found = []
+    for address, change in result.changes.items():
+        resource = fleet.resources.get(address) or fleet.resources.get(address.root)
+        if change.action in (Action.DELETE, Action.REPLACE) and resource and resource.lifecycle.prevent_destroy:
+            found.append(Diagnostic(
+                "error", "prevent_destroy forbids this plan", f"{address} would be destroyed ({change.reason})",
+                resource.mark, address, "remove lifecycle.prevent_destroy, or undo the change that asks for it"))
+    return found
+
+
+def _selection(fleet: Fleet, recorded: Mapping[Address, StateResource], options: PlanOptions) -> set[Address] | None:
+    """What `--target` (with what it needs) and `--exclude` (with what needs it) leave; None: everything."""
+    if not options.targets and not options.excludes:
+        return None
+    everything = set(fleet.resources) | set(recorded)
+    needs: dict[Address, set[Address]] = {}
+    for address, resource in fleet.resources.items():
+        needs.setdefault(address, set()).update(resource.references)
+        if address.child_type:
+            needs[address].add(address.root)
+            needs.setdefault(address.root, set())
+    selected = everything
+    if options.targets:
+        starts = _matching(everything, options.targets)
+        selected = closure(starts, needs)
+    if options.excludes:
+        needed_by: dict[Address, set[Address]] = {}
+        for address, wanted in needs.items():
+            for want in wanted:
+                needed_by.setdefault(want, set()).add(address)
+        out: set[Address] = closure(_matching(everything, options.excludes), needed_by)
+        selected = selected - out
+    return selected
+
+
+def _matching(everything: Collection[Address], names: Iterable[Address]) -> list[Address]:
+    """`host.esx` names every host of the block; a host names what hangs on it."""
+    wanted = set(names)
+    blocks = {(a.type, a.label) for a in wanted if not a.key and not a.child_type}
+    return [a for a in everything if a in wanted or a.root in wanted or (a.type, a.label) in blocks]
+
+
+def needs_steps(changes: Iterable[Change]) -> list[Change]:
+    """The changes that a reviewer counts: everything but plain bookkeeping."""
+    return [c for c in changes if c.action is not Action.NOOP]
+
+
+def selected_resources(fleet: Fleet, plan: Plan) -> dict[Address, Resource]:
+    """The declared resources that the plan's options leave selected; used by read-back and outputs."""
+    chosen = _selection(fleet, {}, plan_options(plan))
+    return {a: r for a, r in fleet.resources.items() if chosen is None or a in chosen or a.root in chosen}
