@@ -40,7 +40,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "live": dict(plan.live_digests), "images": dict(plan.image_digests),
         "drift": [_plain(d) for d in plan.drift], "changes": [_change(c) for c in plan.changes],
         "steps": [_step(s) for s in plan.steps],
-        "back_out": [_step(s) for s in back_out(plan.steps)],
+        "back_out": [_step(s) for s in back_out(plan)],
         "stays": [{"step": s.id, "address": str(s.address), "operation": s.operation, "reason": s.irreversible}
                   for s in plan.steps if s.irreversible],
         "unmanaged": list(plan.unmanaged), "checks": [_plain(c) for c in plan.checks],

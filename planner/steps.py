@@ -13,7 +13,7 @@ from typing import Any
 
 from planner.catalog import Catalog, Draft, Operation, Program, ResourceType
 from planner.graph import topological
-from planner.model import Action, Address, Attrs, Change, FleetError, Inverse, Resource, Step, Unknown
+from planner.model import Action, Address, Attrs, Change, FleetError, Inverse, Plan, Resource, Step, Unknown
 from planner.snapshot import restrict, same
 
 
@@ -255,10 +255,10 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
     )
 
 
-def back_out(steps: Sequence[Step]) -> tuple[Step, ...]:
+def back_out(plan: Plan) -> tuple[Step, ...]:
     """The reverse steps, in the order in which a rollback runs them; what has no inverse is left out."""
     reverse: list[Step] = []
-    for step in reversed(steps):
+    for step in reversed(plan.steps):
         if step.inverse is not None:
             reverse.append(Step(step.id, step.address, step.inverse.operation, step.inverse.before, step.inverse.after,
                                 when=step.when, disruptive=step.disruptive, kind=step.kind))
