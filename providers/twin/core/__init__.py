@@ -1,0 +1,1 @@
+"""What every simulated managed object stands on: dispatch, properties, sessions, tasks, faults. Loads nothing itself."""

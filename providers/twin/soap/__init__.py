@@ -1,0 +1,1 @@
+"""The wire: SOAP codec, the in-process stub and the HTTPS door. Loads nothing itself."""
