@@ -71,7 +71,8 @@ def unavailable(go: str | None, env: Mapping[str, str]) -> str:
 
 def environment() -> dict[str, str]:
     """For `go`: nothing downloaded but modules, no C compiler, and caches of our own where HOME has none."""
-    env = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"}
+    env = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0",
+           "GOFLAGS": "-buildvcs=false -modcacherw"}
     home = Path(env.get("HOME") or "/nonexistent")
     if not os.access(home, os.W_OK):
         env.setdefault("GOCACHE", str(CACHE / "go-build"))
