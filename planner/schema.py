@@ -9,7 +9,9 @@ from typing import Literal
 from planner.model import Value
 
 Kind = Literal["string", "int", "float", "bool", "scalar", "list", "map", "object", "ref", "secret", "image"]
-Check = Literal["", "ip", "ipv4", "netmask", "mac", "mtu", "vlan", "hostname", "fqdn", "url", "syslog_target", "port"]
+Check = Literal["", "ip", "ipv4", "netmask", "mac", "mtu", "vlan", "hostname", "fqdn", "url", "syslog_target", "port",
+                "path"]
+"""Formats of text and ranges of numbers. `path`: a relative one becomes absolute, from the declaring file's folder."""
 
 
 @dataclass(frozen=True, slots=True)
