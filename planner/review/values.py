@@ -75,6 +75,38 @@ def differences(before: Attrs | None, after: Attrs | None, unknown: tuple[str, .
     return tuple(lines)
 
 
+def changed(before: Attrs | None, after: Attrs | None) -> tuple[Line, ...]:
+    """What an update changes: the attributes named in `after` whose value is another one (found by deepdiff)."""
+    from planner.diff import differences as deep
+
+    return tuple(
+        Line("+" if old is None else "-" if new is None else "~", clean(path),
+             None if old is None else _plain(old), None if new is None else _plain(new))
+        for path, old, new in deep(_marked(before), _marked(after)))
+
+
+class _Text(str):
+    """An unknown or a secret reference, rendered: deepdiff then compares it as one value."""
+
+    __slots__ = ()
+
+
+def _marked(value: Any) -> Any:
+    if isinstance(value, (Unknown, SecretRef)):
+        return _Text(text(value))
+    if isinstance(value, Mapping):
+        return {k: _marked(v) for k, v in value.items()}
+    return [_marked(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, _Text):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_plain(v) for v in value) + "]"
+    return text(value)
+
+
 def _differ(before: Any, after: Any) -> bool:
     if isinstance(before, Unknown) and isinstance(after, Unknown):
         return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from planner.catalog import GUARDS, Catalog
 from planner.model import Action, Address, Change, Plan, Step
 from planner.review.fold import Group, fold
-from planner.review.values import Line, differences, duration
+from planner.review.values import Line, changed, differences, duration, text
 
 VCENTER = "vCenter"
 WORDS: Mapping[Action, str] = {
@@ -38,11 +38,11 @@ class StepView:
 
     number: int
     step: Step
-    name: str  # relative to its group; "" for the host itself
+    name: str  # what live calls the object; "" for the host itself and its singletons; an address under vCenter
     call: str  # the API method; the operation's name where this version does not know it
     effect: tuple[Line, ...]
     guard: str = ""  # in words; "" for a step that is always taken
-    limit: str = ""  # "20 min" for waits, boots and manual steps
+    limit: str = ""  # "20 min" for waits and manual steps
     hint: str = ""  # what a person has to do, for manual steps
     after: tuple[int, ...] = ()
 
@@ -91,7 +91,7 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
     """
     numbers: dict[str, int] = {}
     steps = _step_groups(plan.steps, catalog, numbers, folded=not details)
-    undo = _step_groups(back_out, catalog, {}, folded=not details)
+    undo = _step_groups(back_out, catalog, numbers, folded=not details)
     stays: dict[tuple[str, str], tuple[int, ...]] = {}
     for step in sorted((s for s in plan.steps if s.irreversible), key=lambda s: numbers[s.id]):
         key = (step.operation, step.irreversible)
@@ -99,8 +99,13 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
     return Review(
         plan=plan, changes=_change_groups(plan.changes, details), steps=steps, back_out=undo, stays=stays,
         reborn=Counter(str(c.address.root) for c in plan.changes if c.reborn and c.action is not Action.NOOP),
-        reboots=tuple(dict.fromkeys(str(s.address.root) for s in back_out if s.kind == "boot")),
+        reboots=tuple(dict.fromkeys(str(s.address.root) for s in back_out if _powers(s, catalog))),
     )
+
+
+def _powers(step: Step, catalog: Catalog) -> bool:
+    operation = catalog.operations.get(step.operation)
+    return operation is not None and operation.provider == "power"
 
 
 # --- changes ----------------------------------------------------------------------------------------------
@@ -108,30 +113,44 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
 
 def _change_groups(changes: Sequence[Change], details: bool) -> tuple[Group[ChangeView], ...]:
     groups: dict[str, list[ChangeView]] = {}
+    lines = _Lines()
     for change in changes:
-        if change.action is Action.NOOP and not change.adopted:
+        if change.action is Action.NOOP and not change.adopted and not change.reason.startswith("blocked"):
             continue
         if change.reborn and not details:
             continue
         title = _title(change.address)
-        groups.setdefault(title, []).append(_change_view(change, title))
+        groups.setdefault(title, []).append(_change_view(change, title, lines))
     found = [Group(title, tuple(items)) for title, items in groups.items()]
     return tuple(found) if details else fold(found, _changes_shape, _change_values)
 
 
-def _change_view(change: Change, title: str) -> ChangeView:
+class _Lines:
+    """The lines of changes. Hosts of one profile change alike: equal pairs are compared once."""
+
+    def __init__(self) -> None:
+        self.updates: dict[tuple[str, str], tuple[Line, ...]] = {}
+
+    def of(self, change: Change) -> tuple[Line, ...]:
+        if change.action in (Action.NOOP, Action.FORGET):
+            return ()
+        if change.action is not Action.UPDATE:
+            before = None if change.action is Action.CREATE else change.before
+            after = None if change.action is Action.DELETE else change.after
+            return differences(before, after, change.unknown)
+        pair = text(change.before or {}), text(change.after or {})
+        if pair not in self.updates:
+            self.updates[pair] = changed(change.before, change.after)
+        return self.updates[pair]
+
+
+def _change_view(change: Change, title: str, lines: _Lines) -> ChangeView:
     notes = [change.reason] if change.reason else []
-    if change.adopted:
+    if change.adopted and "adopted" not in change.reason:
         notes.append("adopted: it exists already")
     if change.action is Action.FORGET:
-        notes.append("it leaves state and stays in vCenter as it is")
-    if change.assumed:
-        notes.append("values before are assumed: a newborn host's")
-    before = None if change.action is Action.CREATE else change.before
-    after = None if change.action in (Action.DELETE, Action.FORGET) else change.after
-    quiet = change.action in (Action.NOOP, Action.FORGET)
-    lines = () if quiet else differences(before, after, change.unknown)
-    return ChangeView(change, _relative(change.address, title), tuple(notes), lines)
+        notes.append("it leaves state; nothing is called")
+    return ChangeView(change, _relative(change.address, title), tuple(notes), lines.of(change))
 
 
 def _changes_shape(group: Group[ChangeView]) -> Hashable:
@@ -147,18 +166,34 @@ def _change_values(group: Group[ChangeView]) -> Mapping[str, str]:
 
 def _step_groups(steps: Sequence[Step], catalog: Catalog, numbers: dict[str, int], *,
                  folded: bool) -> tuple[Group[StepView], ...]:
-    """Steps by root, numbered in the order shown. Fills `numbers` (step id → number)."""
+    """Steps by root. Numbers in the order shown what `numbers` (step id → number) does not have yet.
+
+    A step of a back-out has the id, and so the number, of the step that it undoes.
+    """
     groups: dict[str, list[Step]] = {}
-    for step in steps:
-        groups.setdefault(_title(step.address), []).append(step)
+    for title, step in _titled(steps):
+        groups.setdefault(title, []).append(step)
     home = {step.id: title for title, found in groups.items() for step in found}
-    views = [Group(title, tuple(_step_view(s, title, catalog) for s in found)) for title, found in groups.items()]
+    views = [Group(title, tuple(_step_view(s, catalog) for s in found)) for title, found in groups.items()]
     result = fold(views, lambda g: _steps_shape(g, home), _step_values) if folded else tuple(views)
     for group in result:
         for member in group.members:
             for view in member.items:
-                numbers[view.step.id] = len(numbers) + 1
+                numbers.setdefault(view.step.id, len(numbers) + 1)
     return tuple(_numbered(group, numbers, home) for group in result)
+
+
+def _titled(steps: Sequence[Step]) -> Iterator[tuple[str, Step]]:
+    """Steps with the title of their group. What vCenter gets before and after the hosts are groups of their own."""
+    part, before = 0, ""
+    for step in steps:
+        title = _title(step.address)
+        if title == VCENTER:
+            part += before != VCENTER
+            yield VCENTER if part == 1 else f"{VCENTER} ({part})", step
+        else:
+            yield title, step
+        before = title
 
 
 def _numbered(group: Group[StepView], numbers: Mapping[str, int], home: Mapping[str, str]) -> Group[StepView]:
@@ -169,11 +204,11 @@ def _numbered(group: Group[StepView], numbers: Mapping[str, int], home: Mapping[
     return replace(group, items=items, alike=tuple(_numbered(other, numbers, home) for other in group.alike))
 
 
-def _step_view(step: Step, title: str, catalog: Catalog) -> StepView:
+def _step_view(step: Step, catalog: Catalog) -> StepView:
     operation = catalog.operations.get(step.operation)
-    waits = step.kind in ("wait", "manual", "boot") and operation is not None
+    waits = step.kind in ("wait", "manual") and operation is not None
     return StepView(
-        number=0, step=step, name=_relative(step.address, title),
+        number=0, step=step, name=step.address.child if step.address.root.type == "host" else str(step.address),
         call=operation.call if operation else step.operation,
         effect=differences(step.before, step.after),
         guard=GUARDS.get(step.when, step.when) if step.when else "",
@@ -196,7 +231,8 @@ def _steps_shape(group: Group[StepView], home: Mapping[str, str]) -> Hashable:
 
 
 def _step_values(group: Group[StepView]) -> Mapping[str, str]:
-    return {f"{v.name or v.step.operation} {x.path}": _cell(x) for v in group.items for x in v.effect}
+    return {f"{_relative(v.step.address, group.title) or v.step.operation} {x.path}": _cell(x)
+            for v in group.items for x in v.effect}
 
 
 def _cell(line: Line) -> str:
@@ -209,4 +245,4 @@ def _title(address: Address) -> str:
 
 def _relative(address: Address, title: str) -> str:
     """The address without its group: `vswitch.vSwitch1` under a host, all of it under vCenter."""
-    return str(address) if title == VCENTER else str(address)[len(title):].lstrip(".")
+    return str(address) if address.root.type != "host" else str(address)[len(title):].lstrip(".")
