@@ -1,0 +1,208 @@
+"""The journal of one run: append-only, checksummed, durable before `append` returns.
+
+Group commit: whoever finds nobody writing becomes the leader, takes every waiting record, writes them with one
+write and one fsync and wakes the others. A failed write (a full disk) is cut off again, so that the chain and the
+file agree and the journal can be appended to once there is room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from planner.model import Diagnostic, FleetError, encode
+from planner.ports import Record
+from state.files import failure, sync_folder, write_all
+from state.lock import now
+from state.records import Scan, payload, scan, seal
+
+# fdatasync also writes the metadata that is needed to read the data back (the length); macOS has only fsync.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+class _Entry:
+    __slots__ = ("done", "error", "payload")
+
+    def __init__(self, data: bytes) -> None:
+        self.payload = data
+        self.done = False
+        self.error: FleetError | None = None
+
+
+class FileJournal:
+    """planner.ports.Journal on a file. Made by `create` and `reopen`; thread-safe."""
+
+    def __init__(self, path: Path, run: str, descriptor: int, found: Scan, start: str) -> None:
+        self.run = run
+        self._path = path
+        self._descriptor = descriptor
+        self._end = found.end
+        self._count = found.number
+        self._prev = found.last or start
+        self._queue: list[_Entry] = []
+        self._ready = threading.Condition()
+        self._leading = False
+        self._broken = ""
+
+    @classmethod
+    def create(cls, path: Path, run: str, start: str) -> FileJournal:
+        """A new, empty journal. `start`: SHA-256 of the plan, the head of the chain. Raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            sync_folder(path.parent)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, run, descriptor, Scan(), start)
+
+    @classmethod
+    def reopen(cls, path: Path, run: str, start: str) -> FileJournal:
+        """An existing journal, to go on with. A torn tail is cut off and kept in `<name>.torn`.
+
+        Raises FleetError where the journal is damaged, OSError where it cannot be read or cut.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            data = path.read_bytes()
+            found = scan(data)
+            if found.damage:
+                raise damaged(path, run, found)
+            _cut(path, descriptor, found)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, run, descriptor, found, start)
+
+    def append(self, record: Record) -> None:
+        """Returns when the record is on disk. Values are encoded (`planner.model.encode`).
+
+        Raises FleetError when it cannot be written; the record is then not in the journal.
+        """
+        entry = _Entry(payload(encode(record)))
+        batch: list[_Entry] = []
+        error: FleetError | None = None
+        ended = False
+        try:
+            with self._ready:
+                self._queue.append(entry)
+                while not entry.done and self._leading:
+                    self._ready.wait()
+                if not entry.done:
+                    self._leading = True
+                    batch, self._queue = self._queue, []
+            if batch:
+                error = self._commit(batch)
+            ended = True
+        finally:  # an interrupt of the leader must not leave the others waiting
+            if batch:
+                self._wake(batch, error if ended else _interrupted(self._path))
+        if entry.error is not None:
+            raise FleetError(*entry.error.diagnostics) from entry.error
+
+    def _wake(self, batch: Sequence[_Entry], error: FleetError | None) -> None:
+        with self._ready:
+            self._leading = False
+            for entry in batch:
+                entry.done, entry.error = True, error
+            self._ready.notify_all()
+
+    def _commit(self, batch: Sequence[_Entry]) -> FleetError | None:
+        """Write a batch after the durable end. On failure the file is cut back to that end."""
+        if self._broken or self._descriptor < 0:
+            return FleetError(Diagnostic("error", "the journal cannot be written",
+                                         f"{self._path}: {self._broken or 'it is closed'}"))
+        lines: list[bytes] = []
+        number, prev, time = self._count, self._prev, now()
+        for entry in batch:
+            line, prev = seal(entry.payload, number, time, prev)
+            lines.append(line)
+            number += 1
+        data = b"".join(lines)
+        committed = False
+        try:
+            os.lseek(self._descriptor, self._end, os.SEEK_SET)
+            write_all(self._descriptor, data)
+            _sync(self._descriptor)
+            self._end, self._count, self._prev = self._end + len(data), number, prev
+            committed = True
+        except OSError as error:
+            return failure("the journal cannot be written", self._path, error,
+                           "Make room (or repair the disk), then fleet resume PATH or fleet rollback PATH.")
+        finally:
+            if not committed:
+                self._cut_back()
+        return None
+
+    def _cut_back(self) -> None:
+        try:
+            os.ftruncate(self._descriptor, self._end)
+            _sync(self._descriptor)
+        except OSError as error:  # what follows could not be told from what was cut: write nothing more
+            self._broken = f"an unfinished record could not be cut off ({error.strerror}); open it again"
+
+    def records(self) -> Sequence[Record]:
+        """Everything appended so far. Raises FleetError on damage."""
+        return read(self._path, self.run)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _interrupted(path: Path) -> FleetError:
+    return FleetError(Diagnostic("error", "the journal was interrupted while it wrote", str(path),
+                                 remedy="fleet resume PATH, or fleet rollback PATH"))
+
+
+def damaged(path: Path, run: str, found: Scan) -> FleetError:
+    """The error for a damaged journal: the file, the record's number, what can be done."""
+    return FleetError(Diagnostic(
+        "error", "the journal is damaged",
+        f"{path}: record {found.number} (line {found.number + 1}): {found.damage}",
+        remedy="fleet state verify PATH lists all damage. Put the file back from a backup, or give the run up with "
+               f"fleet state abandon PATH {run} --reason TEXT (the {found.number} records before it are kept).",
+    ))  # fmt: skip
+
+
+def missing(path: Path, run: str) -> FleetError:
+    return FleetError(Diagnostic("error", f"there is no run {run}", str(path),
+                                 remedy="fleet state history PATH lists the runs."))
+
+
+def read(path: Path, run: str) -> list[Record]:
+    """All records of a journal; a torn last line is left out. Raises FleetError on damage, or where there is none."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise missing(path, run) from None
+    except OSError as error:
+        raise failure("the journal cannot be read", path, error) from error
+    found = scan(data)
+    if found.damage:
+        raise damaged(path, run, found)
+    return found.records
+
+
+def _cut(path: Path, descriptor: int, found: Scan) -> None:
+    """Cut a torn tail off (kept aside first), or give the last record its newline."""
+    if found.torn:
+        aside = os.open(path.with_name(path.name + ".torn"),
+                        os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            with contextlib.suppress(OSError):  # a full disk must not keep anyone from going on
+                write_all(aside, found.torn + b"\n")
+                os.fsync(aside)
+        finally:
+            os.close(aside)
+        os.ftruncate(descriptor, found.end)
+        os.fsync(descriptor)
+    elif not found.closed:
+        os.lseek(descriptor, found.end, os.SEEK_SET)
+        write_all(descriptor, b"\n")
+        os.fsync(descriptor)
+        found.end += 1

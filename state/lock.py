@@ -1,0 +1,142 @@
+"""The fleet's lock: flock(2) on one file, with who holds it and why written inside.
+
+The kernel drops the lock with its process, so a dead process holds none. The descriptor is close-on-exec and is
+closed in forked children: a helper process that outlives its parent does not keep the lock either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import os
+import socket
+import time
+import weakref
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from planner.model import Diagnostic, Locked
+from state.files import failure, make_folder
+
+
+def who() -> str:
+    """The user's name; their number where the system knows no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def now() -> str:
+    """ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class FileLock:
+    """One lock file. `acquire` raises Locked; `release` is safe to call twice, and in a forked child."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._owner = 0
+        self._watching = False
+
+    def acquire(self, purpose: str, reason: str) -> None:
+        """Raises Locked (who, since when, why), or FleetError where the file cannot be made."""
+        try:
+            make_folder(self._path.parent)
+            descriptor = self._take()
+        except OSError as error:
+            raise failure("the fleet cannot be locked", self._path, error) from error
+        if descriptor < 0:
+            raise self._locked()
+        note = {"who": who(), "host": socket.gethostname(), "pid": os.getpid(), "since": now(),
+                "purpose": purpose, "reason": reason}
+        with contextlib.suppress(OSError):  # a full disk: the lock itself holds, only its label is missing
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, msgspec.json.encode(note) + b"\n", 0)
+        self._descriptor, self._owner = descriptor, os.getpid()
+        self._close_in_children()
+
+    def _take(self) -> int:
+        """A locked descriptor, or -1. The file may be unlinked (`unlock`) between open and flock: then again."""
+        while True:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return -1
+            try:
+                same = os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+            except FileNotFoundError:
+                same = False
+            if same:
+                return descriptor
+            os.close(descriptor)
+
+    def _close_in_children(self) -> None:
+        if self._watching:
+            return
+        self._watching = True
+        reference = weakref.ref(self)
+
+        def close() -> None:
+            lock = reference()
+            if lock is not None and lock._descriptor >= 0:
+                os.close(lock._descriptor)
+                lock._descriptor = -1
+
+        os.register_at_fork(after_in_child=close)
+
+    def release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0 or self._owner != os.getpid():
+            return
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+        os.close(descriptor)  # the last descriptor of this opening: the kernel drops the lock
+
+    def holder(self) -> dict[str, Any]:
+        """What the holder wrote; {} where it is unreadable (it may be writing just now)."""
+        for _attempt in range(5):
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                note = msgspec.json.decode(self._path.read_bytes())
+                if isinstance(note, dict):
+                    return note
+            time.sleep(0.01)
+        return {}
+
+    def _locked(self) -> Locked:
+        return Locked(Diagnostic(
+            "error", "the fleet is locked", f"{describe(self.holder())} ({self._path})",
+            remedy="Wait until it ends. If that process is on a machine that is gone: fleet state unlock PATH.",
+        ))  # fmt: skip
+
+    def force(self) -> str:
+        """Take the lock away from whoever holds it; a sentence about what was removed. Raises FleetError."""
+        try:
+            if not self._path.exists():
+                return "There was no lock."
+            descriptor = self._take()
+            if descriptor >= 0:
+                os.close(descriptor)
+                return "There was no lock."
+            text = describe(self.holder())
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise failure("the lock cannot be removed", self._path, error) from error
+        return f"Removed the lock: {text}. If that process still runs, it may still write."
+
+
+def describe(note: dict[str, Any]) -> str:
+    """`alice@host (process 7) since TIME, for apply: reason`."""
+    if not note:
+        return "by another process that left no name"
+    text = f"by {note.get('who')}@{note.get('host')} (process {note.get('pid')}) since {note.get('since')}"
+    text += f", for {note.get('purpose')}" if note.get("purpose") else ""
+    return text + (f": {note['reason']}" if note.get("reason") else "")
