@@ -1,0 +1,291 @@
+"""Apply, resume and rollback: the only places that start and end a run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from planner.execute.perform import perform
+from planner.execute.project import Projector, is_open
+from planner.execute.run import Engine, Outcome, Run, Who
+from planner.execute.undo import left_over, reversed_needs, undo
+from planner.execute.walk import Policy, Walk, Walked
+from planner.model import (
+    Address,
+    Diagnostic,
+    FleetError,
+    Incomplete,
+    Live,
+    Plan,
+    Stale,
+    State,
+    StateResource,
+    Step,
+    encode,
+)
+from planner.model import digest as value_digest
+from planner.plan import apply_moved, decode_plan, encode_plan
+from planner.ports import Event, Journal, Record, RunInfo
+from planner.snapshot import live_digest
+
+__all__ = ["ApplyOptions", "Engine", "Outcome", "Who", "apply", "check_fresh", "open_run", "resume", "rollback"]
+
+OnFailure = Literal["stop", "rollback", "continue"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    on_failure: OnFailure = "stop"
+
+
+# --- before a run -----------------------------------------------------------------------------------------
+
+
+def open_run(runs: Sequence[RunInfo]) -> RunInfo | None:
+    """The run that was interrupted or stopped part-way; at most one exists."""
+    return next((r for r in reversed(runs) if is_open(r.outcome)), None)
+
+
+def check_fresh(engine: Engine, plan: Plan, state: State | None, live: Live, images: dict[str, str] | None) -> None:
+    """Raise Stale (5) when what the plan was made from has moved; FleetError (1) for another vCenter."""
+    if plan.instance != live.instance:
+        raise FleetError(Diagnostic(
+            "error", "this plan was made on another vCenter", f"plan: {plan.instance}, this server: {live.instance}",
+            remedy="plan again on this vCenter"))
+    if not plan.refreshed:
+        raise FleetError("a plan made with --no-refresh cannot be applied")
+    moved: list[str] = []
+    if plan.config_digest != engine.fleet.digest:
+        moved.append("the fleet's configuration changed")
+    if (state.lineage if state else "") != plan.lineage:
+        moved.append("the state has another lineage" if plan.lineage else "a state exists now")
+    elif state is not None and state.serial != plan.serial:
+        moved.append(f"the state is at serial {state.serial}, the plan was made at {plan.serial}")
+    if images is not None:
+        moved += [f"image {n} has other bytes" for n, d in plan.image_digests.items() if images.get(n) != d]
+    moved += [f"{text} changed on live" for text, digest in plan.live_digests.items()
+              if live_digest(engine.catalog, live, Address.parse(text)) != digest]
+    if moved:
+        raise Stale(Diagnostic("error", "the plan is stale", "; ".join(moved), remedy="run `fleet plan` again"))
+
+
+# --- the three ways in ------------------------------------------------------------------------------------
+
+
+def apply(engine: Engine, plan: Plan, options: ApplyOptions = ApplyOptions(),
+          images: dict[str, str] | None = None) -> Outcome:
+    """Run exactly the plan. Raises FleetError before anything was changed; afterwards the Outcome says it."""
+    store = engine.store
+    with store.lock("apply", engine.who.reason):
+        _refuse_open(engine)
+        state = store.read()
+        live = engine.live.snapshot(engine.fleet, apply_moved(state.resources if state else {}, engine.fleet.moved))
+        check_fresh(engine, plan, state, live, images)
+        if plan.empty and not plan.changes:
+            return Outcome(0, "", "nothing to change")
+        for session in engine.sessions.values():
+            session.prepare(plan.steps)
+        run = _begin(engine, plan, state, live)
+        return _forward(run, [s.id for s in plan.steps], options.on_failure)
+
+
+def resume(engine: Engine, options: ApplyOptions = ApplyOptions()) -> Outcome:
+    """Finish the open run; an interrupted rollback is finished as a rollback. FleetError where none is open."""
+    with engine.store.lock("resume", engine.who.reason):
+        info = open_run(engine.store.runs())
+        if info is None:
+            raise FleetError(Diagnostic("error", "no run is open", remedy="`fleet apply` starts a new one"))
+        run, records = _reopen(engine, info)
+        backward = any(r["kind"] == "rollback" for r in records)
+        for session in engine.sessions.values():
+            session.prepare(run.plan.steps)
+        run.note("rollback" if backward else "resume", None, **engine.who.record())
+        if backward:
+            return _backward(run)
+        _boot_again(run)
+        left = [s.id for s in run.plan.steps if run.status.get(s.id) not in ("done", "skipped")]
+        return _forward(run, left, options.on_failure)
+
+
+def rollback(engine: Engine, name: str = "") -> Outcome:
+    """Undo the newest run that is not undone, in reverse. FleetError where there is none (or another is named)."""
+    with engine.store.lock("rollback", engine.who.reason):
+        info = newest_not_undone(engine.store.runs())
+        if info is None:
+            raise FleetError(Diagnostic("error", "no run to roll back", remedy="`fleet state history` lists runs"))
+        if name and name != info.run:
+            raise FleetError(Diagnostic("error", "only the newest run that is not undone can be rolled back",
+                                        f"that is {info.run}, asked for {name}", remedy=f"roll back {info.run} first"))
+        run, _ = _reopen(engine, info)
+        run.projector.bump = 1 if info.outcome == "applied" else 0  # a serial is never used twice
+        for session in engine.sessions.values():
+            session.prepare(run.plan.steps)
+        run.note("rollback", None, **engine.who.record())
+        return _backward(run)
+
+
+def newest_not_undone(runs: Sequence[RunInfo]) -> RunInfo | None:
+    return next((r for r in reversed(runs) if is_open(r.outcome) or r.outcome == "applied"), None)
+
+
+def _refuse_open(engine: Engine) -> None:
+    info = open_run(engine.store.runs())
+    if info is not None:
+        raise Incomplete(Diagnostic(
+            "error", "an earlier run is not complete", f"run {info.run} by {info.who}, started {info.started}",
+            remedy=f"`fleet resume`, `fleet rollback`, or `fleet state abandon PATH {info.run} --reason …`"))
+
+
+def _begin(engine: Engine, plan: Plan, state: State | None, live: Live) -> Run:
+    lineage = state.lineage if state else str(uuid.uuid4())
+    name = engine.new_id()
+    journal = engine.store.begin(name, encode_plan(plan, compress=True))
+    projector = Projector(state, plan, engine.catalog, name, lineage)
+    run = Run(engine, plan, journal, projector, live)
+    adopted = {str(c.address): {"id": live.objects[c.address].id, "facts": _host_facts(live, c.address)}
+               for c in plan.changes if c.adopted and c.address in live.objects}
+    run.note("head", None, run=name, plan=value_digest(str(plan.config_digest) + str(len(plan.steps))), fleet=plan.fleet,
+             lineage=lineage, serial=state.serial if state else 0, instance=plan.instance, adopted=adopted,
+             moved=[(str(a), str(b)) for a, b in engine.fleet.moved], mode="apply", **engine.who.record())
+    run.checkpoint()
+    engine.listener(Event("start", message=name, data={"steps": len(plan.steps)}))
+    return run
+
+
+def _host_facts(live: Live, address: Address) -> dict[str, str]:
+    host = live.hosts.get(address)
+    return {} if host is None else {"uuid": host.uuid, "boot_time": host.boot_time, "build": host.build}
+
+
+def _reopen(engine: Engine, info: RunInfo) -> tuple[Run, Sequence[Record]]:
+    """A run read back from its journal: same plan, statuses and facts as when it stopped."""
+    store = engine.store
+    journal: Journal = store.journal(info.run)
+    records = list(journal.records())
+    plan = decode_plan(store.plan(info.run))
+    live = engine.live.snapshot(engine.fleet, _known(store.read()))
+    if plan.instance != live.instance:
+        raise FleetError(Diagnostic("error", "that run was made on another vCenter",
+                                    f"run: {plan.instance}, this server: {live.instance}"))
+    base = store.history(info.serial) if info.serial else ()
+    head = records[0] if records else {}
+    projector = Projector(base[0] if base else None, plan, engine.catalog, info.run,
+                          str(head.get("lineage", "")))
+    run = Run(engine, plan, journal, projector, live)
+    for record in records:
+        run.replay(record)
+    return run, records
+
+
+def _known(state: State | None) -> dict[Address, StateResource]:
+    return dict(state.resources) if state else {}
+
+
+def _boot_again(run: Run) -> None:
+    """Hosts not born yet are staged and booted again: ports changed, and a machine in mid-boot is off."""
+    born = {s.address for s in run.plan.steps if s.kind == "wait" and run.status.get(s.id) == "done"}
+    for step in run.plan.steps:
+        if step.kind in ("boot", "manual") and step.address not in born and run.status.get(step.id) == "done":
+            run.status[step.id] = "doubt"
+
+
+# --- forward ----------------------------------------------------------------------------------------------
+
+
+def _forward(run: Run, numbers: Sequence[str], on_failure: OnFailure) -> Outcome:
+    policy: Policy = "continue" if on_failure == "continue" else "stop"
+    steps = [run.steps[n] for n in numbers]
+    needs = {s.id: s.needs for s in steps}
+    inside = set(numbers)
+    walked = _walk(run, numbers, {n: [w for w in ws if w in inside] for n, ws in needs.items()},
+                   lambda n: perform(run, n), policy)
+    if not walked.failed and not walked.left and not walked.running:
+        return _finish(run, "applied", 0, "applied")
+    if walked.failed and on_failure == "rollback" and not walked.running:
+        run.note("rollback", None, **run.engine.who.record())
+        return replace(_backward(run, after_failure=True), failures=_failures(run, walked))
+    return _stopped(run, walked)
+
+
+def _walk(run: Run, numbers: Sequence[str], needs: dict[str, list[str]] | dict[str, set[str]],
+          work: Callable[[str], None], policy: Policy, *, backward: bool = False) -> Walked:
+    lanes = run.lanes([run.steps[n] for n in numbers], backward=backward)
+    return Walk(numbers, needs, work, lanes, run.engine.stop, policy).run()
+
+
+def _failures(run: Run, walked: Walked) -> tuple[tuple[Step, str, str], ...]:
+    return tuple((run.steps[n], str(e), e.remedy) for n, e in walked.failed.items())
+
+
+def _stopped(run: Run, walked: Walked) -> Outcome:
+    changed = any(run.status.get(s.id) in ("done", "doubt") and s.kind != "verify" for s in run.plan.steps)
+    failures = _failures(run, walked)
+    interrupted = run.engine.stop.soft.is_set()
+    if not changed and not walked.running:
+        code = 130 if interrupted and not failures else 1
+        return replace(_finish(run, "failed", code, "nothing was changed"), failures=failures)
+    if not walked.running:
+        run.note("end", outcome="incomplete")
+    run.checkpoint()
+    run.journal.close()
+    left = len(walked.left) + len(walked.failed) + len(walked.running)
+    message = f"{left} of {len(run.plan.steps)} steps are not done; `fleet resume` or `fleet rollback` ends the run"
+    return Outcome(3, run.journal.run, message, failures, tuple(walked.running))
+
+
+def _finish(run: Run, outcome: str, code: int, message: str) -> Outcome:
+    """End a run: last record, outputs, final checkpoint."""
+    run.note("end", outcome=outcome)
+    state = run.projector.state()
+    if outcome == "applied":
+        state = replace(state, outputs=encode(dict(run.engine.outputs(state))))
+    run.engine.store.write(replace(state, complete=True))
+    run.journal.close()
+    run.engine.listener(Event("end", message=message))
+    return Outcome(code, run.journal.run, message)
+
+
+# --- backward ---------------------------------------------------------------------------------------------
+
+
+def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
+    """Undo what was done; afterwards live must equal what the plan saw, announced effects aside."""
+    steps = list(reversed(run.plan.steps))
+    void = _reborn_since(run)
+    walked = _walk(run, [s.id for s in steps], reversed_needs(run.plan.steps),
+                   lambda n: undo(run, n, void), "continue", backward=True)
+    if walked.failed or walked.left or walked.running:
+        return _stopped_backward(run, walked)
+    state = run.projector.state()
+    live = run.engine.live.snapshot(run.engine.fleet, state.resources)
+    different = left_over(run, live)
+    if different:
+        run.note("end", outcome="incomplete")
+        run.checkpoint()
+        run.journal.close()
+        return Outcome(3, run.journal.run, "rolled back, but live differs from before: " + ", ".join(different))
+    return _finish(run, "rolled-back", 4 if after_failure else 0, "rolled back, verified equal to before")
+
+
+def _stopped_backward(run: Run, walked: Walked) -> Outcome:
+    if not walked.running:
+        run.note("end", outcome="incomplete")
+    run.checkpoint()
+    run.journal.close()
+    message = f"{len(walked.failed)} steps could not be undone; `fleet resume` continues the rollback"
+    return Outcome(3, run.journal.run, message, _failures(run, walked), tuple(walked.running))
+
+
+def _reborn_since(run: Run) -> frozenset[Address]:
+    """Hosts that booted after this run configured them: what it recorded of them no longer holds."""
+    found = set()
+    hosts = {s.address.root for s in run.plan.steps if s.address.type == "host"}
+    live = run.engine.live.snapshot(run.engine.fleet, run.projector.state().resources, frozenset(hosts))
+    for root in hosts:
+        host, known = live.hosts.get(root), str(run.configured.get(root, {}).get("boot_time", ""))
+        if host is not None and known and host.boot_time > known:
+            found.add(root)
+    return frozenset(found)
+

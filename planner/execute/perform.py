@@ -1,0 +1,151 @@
+"""One step, forward: guard, look at live, write the inverse down, make the call, read back when in doubt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from planner.execute.run import Run
+from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed, Unknown
+from planner.snapshot import mismatch
+
+REPEATS = 4
+"""How often one call is made at most: after a retryable fault, or after a lost reply that had no effect."""
+
+
+def perform(run: Run, number: str) -> None:
+    """Bring one step to done (or skipped). Raises StepFailed; every way it can end is in the journal first."""
+    step = run.steps[number]
+    try:
+        if run.status.get(number) == "doubt" and _settle(run, step):
+            return
+        if step.when and not _guard(run, step):
+            run.note("skipped", step, guard=step.when)
+            return
+        if step.kind == "verify":
+            verify(run, step)
+            return
+        live = _look(run, step) if step.kind == "call" else None
+        run.note("begin", step, operation=step.operation, address=step.address, before=step.before, after=step.after,
+                 inverse=inverse_record(step), live=live)
+        facts = make_call(run, step, None)
+        run.note("done", step, facts=facts)
+    except StepFailed as error:
+        effect = "unknown" if error.in_doubt else "none"
+        run.note("failed", step, error=str(error), remedy=error.remedy, effect=effect)
+        raise
+
+
+def inverse_record(step: Step) -> dict[str, Any] | None:
+    inverse = step.inverse
+    return None if inverse is None else {"operation": inverse.operation, "before": inverse.before,
+                                         "after": inverse.after}
+
+
+def _guard(run: Run, step: Step) -> bool:
+    operation = run.engine.catalog.operations[step.operation]
+    return run.session(operation).guard(step.when, run.call(step))
+
+
+def _look(run: Run, step: Step) -> Attrs | None:
+    """The true before-image. Live must equal the step's `before`; an assumed one must not be contradicted."""
+    live = run.observe(step)
+    wrong = mismatch(step.before, live)
+    if wrong:
+        expected = "the newborn baseline assumed" if step.assumed else "it was at plan time"
+        raise StepFailed(f"{step.address} is not as {expected}", wrong,
+                         "look at it in vCenter, then `fleet plan` again" if not step.assumed
+                         else f"declare what {step.address.root} really has after birth, or change its boot image")
+    return live
+
+
+def _settle(run: Run, step: Step) -> bool:
+    """A step whose reply was never seen. True: it took effect, nothing is left to do."""
+    if step.kind in ("wait", "manual", "boot", "verify"):
+        return False  # safe to repeat: resume stages and boots again what is not born yet
+    found = run.observe(step)
+    where = run.where(step.before, step.after, found)
+    run.note("readback", step, found=where)
+    if where == "after":
+        run.note("done", step, facts=extra_facts(run, step, found))
+        return True
+    if where == "before":
+        return False
+    raise StepFailed(f"{step.address} is neither as before nor as after the step in doubt", mismatch(step.after, found),
+                     "look at it in vCenter; `fleet rollback` restores what can be restored", in_doubt=True)
+
+
+def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
+    """The one mutating call, of a step or of its inverse; repeated only when live shows that it had no effect."""
+    call = run.call(step, inverse)
+    operation = run.engine.catalog.operations[call.operation]
+    session = run.session(operation)
+    for attempt in range(1, REPEATS + 1):
+        try:
+            return dict(session.run(operation, call))
+        except StepFailed as error:
+            if error.retry and attempt < REPEATS:
+                run.note("readback", step, found="before", error=str(error))
+                run.engine.clock.sleep(min(2.0 ** attempt, 10.0))
+                continue
+            if not error.in_doubt or step.kind != "call":
+                raise
+            found = _read_back(run, step, inverse, error)
+            where = run.where(call.before, call.after, found)
+            run.note("readback", step, found=where, error=str(error))
+            if where == "after":
+                return extra_facts(run, step, found) if inverse is None else {}
+            if where == "other" or attempt == REPEATS:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _read_back(run: Run, step: Step, inverse: Inverse | None, error: StepFailed) -> Attrs | None:
+    """Live after a lost reply. The connection may need a moment; a read that keeps failing leaves the doubt."""
+    for attempt in range(1, REPEATS + 1):
+        try:
+            return run.observe(step, inverse)
+        except ReadFailed as unread:
+            if attempt == REPEATS:
+                raise StepFailed(error.summary, f"{error.detail}; and live could not be read back: {unread}",
+                                 "`fleet resume` reads it again", in_doubt=True) from unread
+            run.engine.clock.sleep(0.5 * attempt)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def extra_facts(run: Run, step: Step, found: Attrs | None) -> dict[str, Any]:
+    """Computed values that a reading carries besides the schema's attributes; stands in for a lost reply's."""
+    fields = run.engine.catalog.types[step.address.rtype].fields
+    known = (step.after or {}).keys()
+    return {k: v for k, v in (found or {}).items() if k not in fields and k not in known}
+
+
+def verify(run: Run, step: Step) -> None:
+    """Read a host back: every object that this plan changed on it must now be as planned."""
+    root = step.address
+    live = run.engine.live.snapshot(run.engine.fleet, run.projector.state().resources, frozenset({root}))
+    wrong = compliance(run, root, live)
+    if wrong:
+        raise StepFailed(f"{root} does not read back as configured", "; ".join(wrong),
+                         "it stays in maintenance mode; `fleet plan` shows what differs")
+    run.note("done", step, facts={})
+
+
+def compliance(run: Run, root: Address, live: Live) -> list[str]:
+    """What of a host's planned objects live contradicts, in words."""
+    wrong = []
+    for address, change in run.changes.items():
+        if address.root != root or not address.child_type or change.action in (Action.FORGET, Action.NOOP):
+            continue
+        fields = run.engine.catalog.types[address.rtype].fields
+        expected = None if change.after is None else {
+            k: v for k, v in change.after.items() if fields[k].observed and not isinstance(v, Unknown)}
+        found = live.objects.get(address)
+        if change.after is None and found is None:
+            continue
+        if address in live.unread or root in live.unread:
+            wrong.append(f"{address} cannot be read")
+            continue
+        text = mismatch(expected, found.attributes if found else None)
+        if text:
+            wrong.append(f"{address}: {text}")
+    return wrong

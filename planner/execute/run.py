@@ -1,0 +1,201 @@
+"""One run in progress: journal, statuses, facts and checkpoints. Shared by apply, resume and rollback."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from planner.catalog import Catalog, Operation
+from planner.execute.project import Projector
+from planner.execute.walk import Lanes, Stop
+from planner.model import (
+    Address,
+    Attrs,
+    Change,
+    Fleet,
+    Inverse,
+    Live,
+    Plan,
+    ResolveSecret,
+    State,
+    StateResource,
+    Step,
+    decode,
+    encode,
+)
+from planner.ports import Call, Clock, Event, Journal, Listener, LiveSession, Record, Session, StateStore
+from planner.snapshot import mismatch
+
+Side = Literal["before", "after", "other"]
+Status = Literal["done", "skipped", "doubt", "failed", "undone"]
+
+CHECKPOINT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who runs it, from where and why; written at the head of the journal."""
+
+    user: str
+    host: str
+    reason: str = ""
+    job: str = ""
+
+    def record(self) -> dict[str, str]:
+        return {"who": self.user, "host": self.host, "reason": self.reason, "job": self.job}
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What execution needs from the outside. `sessions` by provider name; `live` is the one that reads vCenter."""
+
+    catalog: Catalog
+    fleet: Fleet
+    sessions: Mapping[str, Session]
+    live: LiveSession
+    store: StateStore
+    secret: ResolveSecret
+    clock: Clock
+    who: Who
+    listener: Listener = lambda _event: None
+    stop: Stop = field(default_factory=Stop)
+    parallelism: int = 10
+    boots: int = 32
+    outputs: Callable[[State], Attrs] = lambda _state: {}
+    new_id: Callable[[], str] = lambda: ""  # a run id; wired by the CLI
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended. `unfinished` names steps whose call was still running at a hard stop."""
+
+    exit_code: int
+    run: str
+    message: str
+    failures: tuple[tuple[Step, str, str], ...] = ()  # step, what went wrong, what to do
+    unfinished: tuple[str, ...] = ()
+
+
+class Run:
+    """Mutable bookkeeping of one run; its methods are safe from several threads."""
+
+    def __init__(self, engine: Engine, plan: Plan, journal: Journal, projector: Projector, live: Live) -> None:
+        self.engine, self.plan, self.journal, self.projector = engine, plan, journal, projector
+        self.steps = {s.id: s for s in plan.steps}
+        self.changes: dict[Address, Change] = {c.address: c for c in plan.changes}
+        self.status: dict[str, Status] = {}
+        self.before_images: dict[str, Attrs | None] = {}
+        self.attempts: dict[str, int] = {}
+        self.facts: dict[Address, dict[str, Any]] = {}
+        self.configured: dict[Address, dict[str, Any]] = {}  # facts as this run itself recorded them
+        self._ids: dict[Address, str] = {a: o.id for a, o in live.objects.items() if o.id}
+        self._lock = threading.Lock()
+        self._written = engine.clock.now()
+        self.recorded: Mapping[Address, StateResource] = projector.state().resources
+        for address, resource in self.recorded.items():
+            if not address.child_type:
+                self.facts[address] = dict(resource.facts)
+            if resource.id:
+                self._ids.setdefault(address, resource.id)
+        for address, host in live.hosts.items():
+            known = {"uuid": host.uuid, "boot_time": host.boot_time, "ip": host.ip, "build": host.build}
+            self.facts.setdefault(address, {}).update({k: v for k, v in known.items() if v})
+
+    # --- journal --------------------------------------------------------------------------------------------
+
+    def note(self, kind: str, step: Step | None = None, /, **data: Any) -> None:
+        """Append one record durably, project it onto state, checkpoint now and then."""
+        record: Record = {"kind": kind, **({"step": step.id} if step else {}), **encode(data)}
+        self.journal.append(record)
+        self.replay(record)
+        if self.engine.clock.now() - self._written > CHECKPOINT_SECONDS:
+            self.checkpoint()
+        if step is not None:
+            message = str(data.get("error") or data.get("reason") or data.get("guard") or "")
+            self.engine.listener(Event(kind, step.id, str(step.address), step.operation, message, record))
+
+    def replay(self, record: Record) -> None:
+        """Take one record into account: when it is written, and when a journal is read again."""
+        kind, number = record["kind"], record.get("step", "")
+        with self._lock:
+            if kind == "begin":
+                self.status[number] = "doubt"
+                self.before_images[number] = decode(record.get("live"))
+            elif kind in ("done", "skipped", "undone"):
+                self.status[number] = kind
+            elif kind == "failed":
+                self.status[number] = "doubt" if record.get("effect") == "unknown" else "failed"
+            if kind == "done":
+                step = self.steps[number]
+                facts = decode(record.get("facts") or {})
+                identity = facts.pop("id", "")
+                if identity:
+                    self._ids[step.address] = str(identity)
+                if facts and not step.address.child_type:
+                    self.facts.setdefault(step.address, {}).update(facts)
+                    self.configured.setdefault(step.address, {}).update(facts)
+            self.projector.apply(record)
+
+    def checkpoint(self) -> None:
+        with self._lock:
+            self._written = self.engine.clock.now()
+            self.engine.store.write(self.projector.state())
+
+    # --- calls ----------------------------------------------------------------------------------------------
+
+    def session(self, operation: Operation) -> Session:
+        return self.engine.sessions[operation.provider]
+
+    def call(self, step: Step, inverse: Inverse | None = None) -> Call:
+        """The call of a step, or of its inverse."""
+        name = inverse.operation if inverse else step.operation
+        before, after = (inverse.before, inverse.after) if inverse else (step.before, step.after)
+        root = step.address.root
+
+        def waiting(reason: str) -> None:
+            self.engine.listener(Event("waiting", step.id, str(step.address), name, reason))
+
+        deadline = self.engine.clock.now() + self.engine.catalog.operations[name].timeout
+        return Call(step.address, name, before, after, self.facts.get(root, {}), self.declared(root), self.identity,
+                    self.engine.secret, self.engine.stop.hard, deadline, step.id, waiting)
+
+    def identity(self, address: Address) -> str:
+        return self._ids.get(address, "")
+
+    def declared(self, root: Address) -> Attrs:
+        """What the plan (else the recorded state, else the file) says about the root of a step."""
+        change = self.changes.get(root)
+        recorded = self.recorded.get(root)
+        attributes: dict[str, Any] = dict(recorded.attributes) if recorded else {}
+        resource = self.engine.fleet.resources.get(root)
+        if resource is not None:
+            attributes.update(resource.attributes)
+        if change is not None:
+            attributes.update(change.before or {})
+            attributes.update(change.after or {})
+        return attributes
+
+    def observe(self, step: Step, inverse: Inverse | None = None) -> Attrs | None:
+        call = self.call(step, inverse)
+        operation = self.engine.catalog.operations[call.operation]
+        session = self.session(operation)
+        if operation.observe is not None:
+            return operation.observe(session, call)
+        return session.observe(operation, call)
+
+    def where(self, before: Attrs | None, after: Attrs | None, found: Attrs | None) -> Side:
+        """Which side of a step live is on. A step whose sides cannot be told apart counts as not made."""
+        if not mismatch(after, found):
+            return "after"
+        return "before" if not mismatch(before, found) else "other"
+
+    def lanes(self, steps: Sequence[Step], *, backward: bool = False) -> Lanes:
+        slow = () if backward else tuple(s.id for s in steps if s.kind == "wait")
+        births = {s.address.root: s.id for s in steps if s.kind == "wait"}
+        gates = {} if backward else {s.id: births[s.address.root] for s in steps
+                                     if s.operation.startswith("power.") and s.address.root in births}
+        if self.engine.parallelism <= 1:
+            slow, gates = (), {}
+        return Lanes(self.engine.parallelism, slow, gates, self.engine.boots)

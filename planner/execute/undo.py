@@ -1,0 +1,97 @@
+"""One step, backward: read the step in doubt back, run its recorded inverse, and prove the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planner.execute.perform import REPEATS, make_call
+from planner.execute.run import Run
+from planner.model import Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed, Unknown
+from planner.snapshot import live_digest, mismatch
+
+
+def reversed_needs(steps: Sequence[Step]) -> dict[str, set[str]]:
+    """A step is undone only after everything that was built on it."""
+    needs: dict[str, set[str]] = {s.id: set() for s in steps}
+    for step in steps:
+        for need in step.needs:
+            if need in needs:
+                needs[need].add(step.id)
+    return needs
+
+
+def undo(run: Run, number: str, void: frozenset[Address]) -> None:
+    """Undo one step if it took effect and has an inverse. Raises StepFailed. `void`: hosts reborn since."""
+    step = run.steps[number]
+    status = run.status.get(number)
+    if status not in ("done", "doubt") or step.inverse is None:
+        return
+    inverse = recorded_inverse(run, step)
+    assert inverse is not None  # noqa: S101 - step.inverse is not None
+    try:
+        if step.address.root in void:
+            raise StepFailed(f"{step.address.root} was reborn since", "its before-images are void",
+                             "`fleet plan` with the earlier fleet file restores the earlier configuration")
+        if status == "doubt" and not _took_effect(run, step, inverse):
+            run.note("undone", step, effect="none")
+            return
+        if step.kind == "call":
+            found = _observe(run, step, inverse)
+            if not mismatch(inverse.after, found) and mismatch(inverse.before, found):
+                run.note("undone", step, effect="already")
+                return
+            wrong = mismatch(inverse.before, found)
+            if wrong:
+                raise StepFailed(f"{step.address} is not as the run left it", wrong,
+                                 "somebody changed it since; restore it by hand, or plan anew")
+        run.note("undoing", step, operation=inverse.operation)
+        make_call(run, step, inverse)
+        run.note("undone", step)
+    except StepFailed as error:
+        run.note("failed", step, error=str(error), remedy=error.remedy,
+                 effect="unknown" if error.in_doubt else "undo")
+        raise
+
+
+def recorded_inverse(run: Run, step: Step) -> Inverse | None:
+    """The inverse with its unknowns filled from the before-image that apply recorded."""
+    inverse = step.inverse
+    if inverse is None or inverse.after is None:
+        return inverse
+    image = run.before_images.get(step.id) or {}
+    after = {k: image.get(k, v) if isinstance(v, Unknown) else v for k, v in inverse.after.items()}
+    return Inverse(inverse.operation, inverse.before, after)
+
+
+def _observe(run: Run, step: Step, inverse: Inverse) -> Attrs | None:
+    for attempt in range(1, REPEATS):
+        try:
+            return run.observe(step, inverse)
+        except ReadFailed:
+            run.engine.clock.sleep(0.5 * attempt)
+    return run.observe(step, inverse)
+
+
+def _took_effect(run: Run, step: Step, inverse: Inverse) -> bool:
+    if step.kind != "call":
+        return True  # its inverse is idempotent: unstaging what was never staged is nothing
+    found = _observe(run, step, inverse)
+    where = run.where(inverse.after, step.after, found)
+    run.note("readback", step, found=where)
+    if where == "other":
+        raise StepFailed(f"{step.address} is neither as before nor as after the step in doubt",
+                         mismatch(step.after, found), "restore it by hand", in_doubt=True)
+    return where == "after"
+
+
+def left_over(run: Run, live: Live) -> list[str]:
+    """Addresses that differ from what they were when the plan was made, announced irreversible effects aside."""
+    announced = {s.address.root for s in run.plan.steps
+                 if s.irreversible and s.kind == "call" and run.status.get(s.id) in ("done", "doubt")
+                 and s.operation.startswith("host.")}
+    different = []
+    for text, digest in run.plan.live_digests.items():
+        address = Address.parse(text)
+        if address.root not in announced and live_digest(run.engine.catalog, live, address) != digest:
+            different.append(text)
+    return different
