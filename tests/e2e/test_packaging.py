@@ -1,4 +1,4 @@
-"""The wheel as somebody without a checkout gets it: built, installed in a fresh environment, used in an empty folder."""
+"""The wheel as somebody without a checkout gets it: built, installed in a fresh environment, used in a new folder."""
 
 from __future__ import annotations
 

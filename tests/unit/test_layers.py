@@ -116,7 +116,7 @@ def loaded_by(*arguments: str) -> set[str]:
         "atexit.register(lambda: print('\\nMODULES', *sys.modules))\n"
         "from planner.cli.main import main\n"
         f"sys.argv = ['fleet', *{list(arguments)!r}]\n"
-        "main()\n"
+        "sys.exit(main())\n"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
