@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,6 @@ from planner.model import (
     Step,
     encode,
 )
-from planner.model import digest as value_digest
 from planner.plan import apply_moved, decode_plan, encode_plan
 from planner.ports import Event, Journal, Record, RunInfo
 from planner.snapshot import live_digest
@@ -141,13 +141,14 @@ def _refuse_open(engine: Engine) -> None:
 def _begin(engine: Engine, plan: Plan, state: State | None, live: Live) -> Run:
     lineage = state.lineage if state else str(uuid.uuid4())
     name = engine.new_id()
-    journal = engine.store.begin(name, encode_plan(plan, compress=True))
+    document = encode_plan(plan, compress=True)
+    journal = engine.store.begin(name, document)
     projector = Projector(state, plan, engine.catalog, name, lineage)
     run = Run(engine, plan, journal, projector, live)
     adopted = {str(c.address): {"id": live.objects[c.address].id, "facts": _host_facts(live, c.address)}
                for c in plan.changes if c.adopted and c.address in live.objects}
-    run.note("head", None, run=name, plan=value_digest(str(plan.config_digest) + str(len(plan.steps))), fleet=plan.fleet,
-             lineage=lineage, serial=state.serial if state else 0, instance=plan.instance, adopted=adopted,
+    run.note("head", None, run=name, plan=hashlib.sha256(document).hexdigest(), fleet=plan.fleet, lineage=lineage,
+             serial=state.serial if state else 0, instance=plan.instance, adopted=adopted,
              moved=[(str(a), str(b)) for a, b in engine.fleet.moved], mode="apply", **engine.who.record())
     run.checkpoint()
     engine.listener(Event("start", message=name, data={"steps": len(plan.steps)}))
