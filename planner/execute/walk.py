@@ -5,9 +5,11 @@ Knows nothing of steps: the same walk goes forward (apply, resume) and backward 
 
 from __future__ import annotations
 
+import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,7 +61,12 @@ class Walk:
         for node, wanted in self.missing.items():
             for want in wanted:
                 self.dependants.setdefault(want, []).append(node)
-        self.ready = [n for n, wanted in self.missing.items() if not wanted]
+        self.ready: deque[str] = deque()  # counted against the parallelism
+        self.ready_slow: deque[str] = deque()
+        self.busy = 0
+        for node, wanted in self.missing.items():
+            if not wanted:
+                self._make_ready(node)
         self.closing = {close: start for start, close in lanes.gates.items()}
         self.open_gates: set[str] = set()
         self.result = Walked()
@@ -77,18 +84,32 @@ class Walk:
     def _may_start(self) -> bool:
         return not self.stop.soft.is_set() and not (self.policy == "stop" and self.result.failed)
 
+    def _make_ready(self, node: str) -> None:
+        (self.ready_slow if node in self.lanes.slow else self.ready).append(node)
+
     def _next(self) -> str | None:
-        for i, node in enumerate(self.ready):
-            if node in self.lanes.gates and len(self.open_gates) >= self.lanes.gate_width:
-                continue
-            del self.ready[i]
+        """A node that may start now: at most `parallelism` run at once, so that a stop finds none queued."""
+        if self.ready_slow:
+            node = self.ready_slow.popleft()
             self.started.add(node)
+            return node
+        if self.busy >= max(1, self.lanes.parallelism):
+            return None
+        for _ in range(len(self.ready)):
+            node = self.ready.popleft()
             if node in self.lanes.gates:
+                if len(self.open_gates) >= self.lanes.gate_width:
+                    self.ready.append(node)
+                    continue
                 self.open_gates.add(node)
+            self.started.add(node)
+            self.busy += 1
             return node
         return None
 
     def _ended(self, node: str, error: StepFailed | None) -> None:
+        if node not in self.lanes.slow:
+            self.busy -= 1
         if node in self.closing:
             self.open_gates.discard(self.closing[node])
         if error is not None:
@@ -99,7 +120,7 @@ class Walk:
         for dependant in self.dependants.get(node, ()):
             self.missing[dependant].discard(node)
             if not self.missing[dependant]:
-                self.ready.append(dependant)
+                self._make_ready(dependant)
 
     def _inline(self) -> None:
         while self._may_start():
@@ -117,6 +138,7 @@ class Walk:
         calls = ThreadPoolExecutor(self.lanes.parallelism, "fleet-step")
         waits = ThreadPoolExecutor(max(1, min(len(self.lanes.slow), 256)), "fleet-wait")
         running: dict[Future[None], str] = {}
+        finished: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
         fatal: BaseException | None = None
         try:
             while True:
@@ -125,21 +147,24 @@ class Walk:
                     if node is None:
                         break
                     pool = waits if node in self.lanes.slow else calls
-                    running[pool.submit(self.work, node)] = node
+                    future = pool.submit(self.work, node)
+                    running[future] = node
+                    future.add_done_callback(finished.put)
                 if not running:
                     break
                 if self.stop.hard.is_set():
                     self.result.running = list(running.values())
                     break
-                # A short time-out keeps the main thread open to signals: they only set flags.
-                finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    node = running.pop(future)
-                    error = future.exception()
-                    if error is None or isinstance(error, StepFailed):
-                        self._ended(node, error)
-                    else:
-                        fatal = fatal or error
+                try:  # a short time-out keeps the main thread open to signals: they only set flags
+                    future = finished.get(timeout=0.2)
+                except queue.Empty:
+                    continue
+                error = future.exception()
+                if error is None or isinstance(error, StepFailed):
+                    self._ended(running.pop(future), error)
+                else:
+                    del running[future]
+                    fatal = fatal or error
         finally:
             calls.shutdown(wait=not self.result.running)
             waits.shutdown(wait=not self.result.running)
