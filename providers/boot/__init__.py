@@ -1,0 +1,116 @@
+"""The boot provider: images, boot files over TFTP and HTTP, and the wait for births.
+
+This module is imported to build the catalogue, so that everything heavy is imported inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from planner.catalog import Operation
+from planner.model import Attrs, Diagnostic, Fleet, FleetError
+from planner.schema import Field, integer, string
+
+if TYPE_CHECKING:
+    from planner.catalog import ResourceType
+    from planner.ports import Call, OpenContext
+    from providers.boot.images import Images
+    from providers.boot.session import BootSession
+
+BIRTH_SECONDS = 1800.0
+"""How long a host may take from power-on to its birth message (600 MB images on a busy network)."""
+
+
+def _stage(session: Any, call: Call) -> Attrs | None:
+    facts: Attrs = session.stage(call)
+    return facts
+
+
+def _unstage(session: Any, call: Call) -> Attrs | None:
+    facts: Attrs = session.unstage(call)
+    return facts
+
+
+def _wait(session: Any, call: Call) -> Attrs | None:
+    facts: Attrs = session.wait(call)
+    return facts
+
+
+OPERATIONS = (
+    Operation("boot.stage", "boot files: stage", "act", "Serve this image's boot files to the host's MAC.",
+              _stage, ("staged",), inverse="boot.unstage", kind="boot", provider="boot"),
+    Operation("boot.unstage", "boot files: revoke", "act", "Serve nothing to the host's MAC any more.",
+              _unstage, ("staged",), inverse="boot.stage", kind="boot", provider="boot"),
+    Operation("birth.wait", "birth: wait", "act",
+              "Wait until the host has booted and its birth message was accepted.", _wait,
+              irreversible="a boot cannot be undone", kind="wait", provider="boot", timeout=BIRTH_SECONDS),
+)
+
+
+class BootProvider:
+    """Entry point of the group `fleet.providers` (planner.ports.Provider)."""
+
+    name = "boot"
+
+    def __init__(self) -> None:
+        self._images: Images | None = None
+
+    def types(self) -> Sequence[ResourceType]:
+        return ()
+
+    def operations(self) -> Sequence[Operation]:
+        return OPERATIONS
+
+    def block(self) -> Mapping[str, Field]:
+        ports = {
+            kind: integer(f"{doc}; 0: any free port (the twin's default), else {usual}", minimum=0, maximum=65535)
+            for kind, doc, usual in (("tftp", "UDP port of TFTP", 69), ("http", "TCP port of HTTP", 80),
+                                     ("birth", "TCP port of the birth listener", 443))
+        }
+        return {
+            "listen": string("The address on the boot network that serves boot files and takes births; "
+                             "127.0.0.1 where unset.", check="ipv4"),
+            "ports": Field("object", "Ports; hosts just born reach only TCP 80 and 443.", fields=ports),
+            "midwife": string("URL of the site's midwife (not supported in this version).", check="url"),
+        }
+
+    def open(self, context: OpenContext) -> BootSession:
+        """Raises FleetError for a remote midwife."""
+        from providers.boot.session import BootSession
+
+        _no_remote_midwife(context.block)
+        return BootSession(context, self.images)
+
+    def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
+        """Digest of the content of every declared image. Raises FleetError naming everything that is missing."""
+        _no_remote_midwife(fleet.providers.get("boot", {}))
+        digests: dict[str, str] = {}
+        problems: list[Diagnostic] = []
+        for name, image in fleet.images.items():
+            try:
+                digests[name] = self.images.manifest(image).digest
+            except FleetError as error:
+                problems.extend(error.diagnostics)
+        if problems:
+            raise FleetError(*problems)
+        return digests
+
+    @property
+    def images(self) -> Images:
+        """Shared by all sessions of this process, so that unchanged files are hashed once."""
+        if self._images is None:
+            from providers.boot.images import Images
+
+            self._images = Images()
+        return self._images
+
+
+def _no_remote_midwife(block: Attrs) -> None:
+    if block.get("midwife"):
+        raise FleetError(Diagnostic(
+            "error", "a remote midwife is not supported in this version", "provider.boot.midwife is set",
+            remedy="remove `midwife`; boot files are then served, and births taken in, by the apply process"))
+
+
+provider = BootProvider()

@@ -1,0 +1,220 @@
+"""Sockets and the event loop that serve boot files and births: bound before the first step, closed with the session.
+
+`serve` accepts by itself instead of leaving it to asyncio, because half-open sockets must be seen to be closed:
+before their TLS handshake ends, asyncio shows them to nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from planner.model import Diagnostic, FleetError
+
+T = TypeVar("T")
+
+MAX_CONNECTIONS = 256
+HANDSHAKE_SECONDS = 5.0
+
+
+def bind(kind: str, host: str, port: int) -> socket.socket:
+    """A bound socket for `tftp` (UDP), `http` or `birth` (TCP, listening). Raises FleetError with the remedy."""
+    udp = kind == "tftp"
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+    try:
+        if not udp:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        if not udp:
+            made.listen(1024)
+        made.setblocking(False)
+    except OSError as error:
+        made.close()
+        raise FleetError(_cannot_bind(kind, host, port, error)) from error
+    return made
+
+
+def _cannot_bind(kind: str, host: str, port: int, error: OSError) -> Diagnostic:
+    setting = f"provider.boot.ports.{kind}"
+    remedy = {
+        errno.EADDRINUSE: f"stop the program that uses it, or set {setting} to a free port",
+        errno.EACCES: f"ports below 1024 need root or CAP_NET_BIND_SERVICE; or set {setting} to a higher port",
+        errno.EPERM: f"ports below 1024 need root or CAP_NET_BIND_SERVICE; or set {setting} to a higher port",
+        errno.EADDRNOTAVAIL: "set provider.boot.listen to an address of this machine",
+    }.get(error.errno or 0, f"set provider.boot.listen and {setting} to what this machine can bind")
+    transport = "UDP" if kind == "tftp" else "TCP"
+    return Diagnostic("error", f"the port for {kind} cannot be bound",
+                      f"{transport} port {port} at {host}: {error.strerror or error}", remedy=remedy)
+
+
+def quiet_logger() -> logging.Logger:
+    """aiohttp's own messages about strangers' bad requests go nowhere; the access log has what matters."""
+    logger = logging.getLogger("fleet.boot")
+    logger.setLevel(logging.CRITICAL + 1)
+    logger.propagate = False
+    return logger
+
+
+class LoopThread:
+    """An asyncio loop in a daemon thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        loop = asyncio.new_event_loop()
+        # What strangers do to a TLS listener is no news; asyncio would print a traceback for each.
+        loop.set_exception_handler(lambda _loop, _context: None)
+        self._loop = loop
+        self._thread = threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            pending = asyncio.all_tasks(loop)
+            for task in pending:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+    def call(self, work: Coroutine[Any, Any, T], timeout: float = 30.0) -> T:
+        """Run a coroutine there and wait for it."""
+        assert self._loop is not None  # noqa: S101  # started by its owner
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def stop(self) -> None:
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout=30)
+        self._loop = self._thread = None
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    opened: float
+    since: float  # idle since
+    task: asyncio.Task[None] | None = None
+    transport: asyncio.Transport | None = None
+    busy: int = 0  # requests being answered
+
+    @property
+    def over(self) -> bool:
+        return self.transport is not None and self.transport.is_closing()
+
+    def end(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.task is not None:
+            self.task.cancel()
+
+
+class Acceptor:
+    """Accepts connections for an aiohttp server and bounds each of them in time, and all of them in number.
+
+    `idle`: seconds that a connection may spend without a request being answered (handshake, headers, pauses).
+    `lifetime`: seconds that it may live at all. When `MAX_CONNECTIONS` are open, the oldest one that is not
+    being answered makes room, so that half-open sockets never keep an honest machine out.
+    """
+
+    def __init__(self, sock: socket.socket, protocol: Callable[[], asyncio.Protocol], *, idle: float,
+                 lifetime: float, tls: ssl.SSLContext | None = None) -> None:
+        self._sock, self._protocol, self._tls = sock, protocol, tls
+        self._idle, self._lifetime = idle, lifetime
+        self._open: OrderedDict[int, _Connection] = OrderedDict()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.dropped = 0
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._accept()), asyncio.create_task(self._reap())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._sock.close()
+        for connection in list(self._open.values()):
+            connection.end()
+        await asyncio.sleep(0)
+
+    def busy(self, transport: asyncio.BaseTransport | None, change: int) -> None:
+        """The handler begins (+1) or ends (-1) an answer on this connection."""
+        for connection in self._open.values():
+            if connection.transport is transport:
+                connection.busy += change
+                connection.since = self._now()
+                return
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        serial = 0
+        while True:
+            try:
+                client, _ = await loop.sock_accept(self._sock)
+            except OSError:  # out of descriptors, or the peer has gone: make room and go on
+                self._make_room(MAX_CONNECTIONS // 2)
+                await asyncio.sleep(0.05)
+                continue
+            self._make_room(MAX_CONNECTIONS - 1)
+            serial += 1
+            connection = self._open[serial] = _Connection(loop.time(), loop.time())
+            connection.task = asyncio.create_task(self._connect(serial, connection, client))
+
+    async def _connect(self, serial: int, connection: _Connection, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                self._protocol, client, ssl=self._tls,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
+                ssl_shutdown_timeout=1.0 if self._tls else None)
+            connection.transport = transport
+        except (OSError, ssl.SSLError, asyncio.CancelledError):
+            client.close()
+            self._open.pop(serial, None)
+
+    def _make_room(self, allowed: int) -> None:
+        if len(self._open) <= allowed:
+            return
+        self._forget_ended()
+        for serial, connection in list(self._open.items()):
+            if len(self._open) <= allowed:
+                return
+            if not connection.busy:
+                del self._open[serial]
+                self.dropped += 1
+                connection.end()
+
+    def _forget_ended(self) -> None:
+        for serial in [s for s, c in self._open.items() if c.over]:
+            del self._open[serial]
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            self._forget_ended()
+            now = self._now()
+            for serial, connection in list(self._open.items()):
+                idle = not connection.busy and now - connection.since > self._idle
+                if idle or now - connection.opened > self._lifetime:
+                    del self._open[serial]
+                    self.dropped += 1
+                    connection.end()

@@ -1,0 +1,229 @@
+"""The open boot provider: stages boot files, serves them while a run needs them, and waits for births."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.catalog import Operation
+from planner.model import Attrs, Diagnostic, FleetError, Image, ReadFailed, Step, StepFailed
+from planner.ports import Call, OpenContext
+from providers.boot.images import Images, Manifest
+from providers.boot.trail import Trail
+from providers.midwife.desk import Desk
+from providers.midwife.inbox import Birth, Inbox
+from providers.midwife.message import BadMessage, normal_mac
+from providers.midwife.standing import Standings
+
+if TYPE_CHECKING:
+    from providers.boot.servers import Servers
+
+SERVED = frozenset({"boot.stage", "power.boot", "power.manual", "birth.wait"})
+"""Operations that need the servers up."""
+
+DEFAULT_PORTS: Mapping[str, int] = {"tftp": 69, "http": 80, "birth": 443}
+BORN_FACTS = ("uuid", "serial", "mac", "ip", "certificate", "thumbprint", "version", "build", "image", "born")
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class NetbootSettings:
+    """What DHCP would tell a machine: the TFTP server's address and port, and the boot loader's file name."""
+
+    host: str
+    port: int
+    file: str
+
+
+class BootSession:
+    """Constructing does no I/O. Everything durable is below `.fleet/<name>/boot/` and `.fleet/<name>/midwife/`."""
+
+    def __init__(self, context: OpenContext, images: Images) -> None:
+        self._context, self._images = context, images
+        folder = context.folder
+        hosts = {str(r.attributes["mac"]).lower(): str(r.address) for r in context.fleet.resources.values()
+                 if r.address.type == "host" and not r.address.child_type and r.attributes.get("mac")}
+        self.standings = Standings(folder / "boot")
+        self.inbox = Inbox(folder / "midwife")
+        self.trail = Trail(folder / "boot" if context.writable else None, hosts, context.clock.now, context.say)
+        self.desk = Desk(self.standings, self.inbox, context.clock, self.trail.note)
+        self._servers: Servers | None = None
+
+    # --- planner.ports.Session --------------------------------------------------------------------------
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        """Bind TFTP, HTTP and birth ports where a step needs them. Raises FleetError (port, address, remedy)."""
+        if self._servers is None and any(step.operation in SERVED for step in steps):
+            self._servers = self._open_servers()
+
+    def observe(self, operation: Operation, call: Call) -> Attrs | None:
+        """boot.stage/unstage: {"staged": digest or None}. birth.wait: the facts of the birth that answers what is
+        staged now, None while there is none (a resumed run then restages and restarts that host)."""
+        mac = _mac(call)
+        try:
+            if operation.name == "birth.wait":
+                born = self.desk.birth(mac)
+                return _facts(born) if born is not None else None
+            standing = self.standings.get(mac)
+            return {"staged": standing.image if standing is not None else None}
+        except (OSError, FleetError) as error:
+            raise ReadFailed("the record of staged boot files cannot be read", str(error)) from error
+
+    def run(self, operation: Operation, call: Call) -> Attrs:
+        return operation.run(self, call) or {}
+
+    def guard(self, name: str, call: Call) -> bool:
+        raise ReadFailed(f"the boot provider knows no guard {name!r}")
+
+    def close(self) -> None:
+        if self._servers is not None:
+            self._servers.stop()
+            self._servers = None
+        self.inbox.close()
+        self.trail.close()
+
+    # --- operations -------------------------------------------------------------------------------------
+
+    def stage(self, call: Call) -> Attrs:
+        """Stand the image `after["staged"]` for this MAC. Idempotent; run again to restage after ports changed."""
+        mac, wanted = _mac(call), str((call.after or {}).get("staged") or "")
+        manifest = self._manifest(wanted, str(call.declared.get("image") or ""))
+        try:
+            self.desk.stage(mac, manifest.digest, str(manifest.folder), manifest.cfg.build,
+                            str(call.facts.get("born") or ""))
+        except OSError as error:
+            raise StepFailed("boot files could not be staged", f"{self._context.folder / 'boot'}: {error}",
+                             "free space there, or make it writable") from error
+        if self._servers is not None:
+            self._servers.tree.manifests[manifest.digest] = manifest
+        self.trail.restart(mac)
+        return {}
+
+    def unstage(self, call: Call) -> Attrs:
+        """Nothing is served to this MAC any more."""
+        mac = _mac(call)
+        try:
+            self.desk.unstage(mac)
+        except OSError as error:
+            raise StepFailed("boot files could not be revoked", f"{self._context.folder / 'boot'}: {error}",
+                             "make the folder writable") from error
+        self.trail.restart(mac)
+        return {}
+
+    def wait(self, call: Call) -> Attrs:
+        """Until the MAC's birth after this staging is accepted. Raises StepFailed: stopped, or the deadline."""
+        mac, told = _mac(call), ""
+        while True:
+            born = self.desk.birth(mac)
+            if born is not None:
+                return _facts(born)
+            reason = self.trail.reason(mac)
+            if reason != told:
+                told = reason
+                call.report(f"waiting for the birth of {mac}: {reason}")
+            if call.stop.is_set():
+                raise StepFailed("stopped while waiting for a birth", f"{mac}: {reason}")
+            if self._context.clock.now() >= call.deadline:
+                raise StepFailed("no birth before the deadline", f"{mac}: {reason}", self._advice(mac))
+            with self.trail.changed:
+                self.trail.changed.wait(POLL_SECONDS)
+
+    def _advice(self, mac: str) -> str:
+        if "no boot file fetched" in self.trail.reason(mac):
+            return "check that the machine was started, boots from the network, and is sent here by DHCP"
+        return "look at the machine's console, then resume"
+
+    # --- seams for the power provider and the twin ------------------------------------------------------
+
+    def expect(self, mac: str) -> None:
+        """The machine is about to be restarted: only births from now on answer what is staged."""
+        try:
+            self.desk.expect(mac)
+        except OSError as error:
+            raise StepFailed("the restart could not be written down", str(error), "free space") from error
+        self.trail.restart(mac)
+
+    def netboot_settings(self) -> NetbootSettings:
+        """Raises FleetError where nothing is served (no step of this run boots a machine)."""
+        if self._servers is None:
+            raise FleetError(Diagnostic("error", "boot files are not served now", "prepare() bound no port"))
+        host, port = self._servers.tftp_address
+        return NetbootSettings(host, port, "mboot.efi")
+
+    def machine_boot(self, house: Any) -> Callable[[Any], None]:
+        """What a machine of the twin runs when it is powered on: its network boot client."""
+        from providers.twin.netboot import network_boot
+
+        settings, say = self.netboot_settings(), self._context.say
+
+        def boot(machine: Any) -> None:
+            network_boot(house, machine, settings.host, settings.port, settings.file, say=say)
+
+        return boot
+
+    # --- inside -----------------------------------------------------------------------------------------
+
+    def _open_servers(self) -> Servers:
+        from providers.boot.servers import Servers
+
+        block = self._context.block
+        house = getattr(self._context.peer("vsphere"), "house", None)
+        declared = block.get("ports")
+        ports = {k: 0 if house is not None else v for k, v in DEFAULT_PORTS.items()}
+        if isinstance(declared, Mapping):
+            ports |= {k: int(str(v)) for k, v in declared.items() if v is not None}
+        servers = Servers.open(str(block.get("listen") or "127.0.0.1"), ports, self)
+        servers.tree.manifests.update(self._standing_manifests())
+        return servers
+
+    def _standing_manifests(self) -> dict[str, Manifest]:
+        """Manifests of what already stands (a resumed run): those whose bytes are still the same."""
+        wanted = {s.image: s.source for s in self.standings.all().values()}
+        found = {}
+        for digest, source in wanted.items():
+            try:
+                manifest = self._images.manifest(Image("standing", source))
+            except FleetError:
+                continue  # staged from a folder that is gone: nothing of it can be served
+            if manifest.digest == digest:
+                found[digest] = manifest
+        return found
+
+    def _manifest(self, wanted: str, declared: str) -> Manifest:
+        """The image with that digest: the host's declared one first, then any other, then what stands."""
+        images = sorted(self._context.fleet.images.values(), key=lambda i: i.name != declared)
+        standing = [Image("standing", s.source) for s in self.standings.all().values() if s.image == wanted]
+        problems: list[str] = []
+        for image in (*images, *standing):
+            try:
+                manifest = self._images.manifest(image)
+            except FleetError as error:
+                problems.append(str(error))
+                continue
+            if manifest.digest == wanted:
+                return manifest
+        raise StepFailed("the planned image cannot be staged",
+                         "; ".join([f"no folder has the content {wanted[:12]}… any more", *problems]),
+                         "restore the image's files, or plan again")
+
+    @property
+    def writable(self) -> bool:
+        return self._context.writable
+
+    @property
+    def folder(self) -> Path:
+        return self._context.folder
+
+
+def _mac(call: Call) -> str:
+    try:
+        return normal_mac(str(call.declared.get("mac") or call.facts.get("mac") or ""))
+    except BadMessage as error:
+        raise StepFailed("the host has no MAC address to boot by", str(call.address),
+                         "declare `mac` on the host") from error
+
+
+def _facts(born: Birth) -> Attrs:
+    return {name: born[name] for name in BORN_FACTS}

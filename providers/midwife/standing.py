@@ -1,0 +1,143 @@
+"""What stands staged per MAC: the image, and the boot (nonce and key) minted when its configuration was served.
+
+One JSON file per MAC, mode 0600, replaced atomically, so that a later command sees it after a kill. A
+`generation` is one expectation of a birth: births of an earlier generation never answer a later one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from planner.model import Diagnostic, FleetError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """One serving of a MAC's boot configuration. `key` is 64 hex digits; neither it nor the nonce is ever logged."""
+
+    id: str
+    nonce: str
+    key: str
+    minted: float  # seconds since the epoch
+    expires: float
+    client: str  # the address that fetched it
+    challenged: bool = False  # a 428 was answered: the next clock may be up to five minutes off
+
+    def __repr__(self) -> str:
+        return f"Boot({self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a MAC boots: `image` is the digest, `source` the folder it came from."""
+
+    mac: str
+    image: str
+    source: str
+    generation: str
+    staged: float
+    build: str = ""
+    boot: Boot | None = None
+
+
+class Standings:
+    """The table of all MACs. Constructing does no I/O; a folder of None keeps everything in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._known: dict[str, Standing] = {}
+        self._read_all = False
+
+    def get(self, mac: str) -> Standing | None:
+        """Raises FleetError where the record is damaged or from a newer version."""
+        with self._lock:
+            if mac not in self._known and self._folder is not None and not self._read_all:
+                found = self._read(self._folder / _file_name(mac))
+                if found is not None:
+                    self._known[mac] = found
+            return self._known.get(mac)
+
+    def all(self) -> Mapping[str, Standing]:
+        with self._lock:
+            if not self._read_all and self._folder is not None and self._folder.is_dir():
+                for path in sorted(self._folder.glob("01-*.json")):
+                    found = self._read(path)
+                    if found is not None:
+                        self._known.setdefault(found.mac, found)
+            self._read_all = True
+            return dict(self._known)
+
+    def put(self, standing: Standing, *, durable: bool) -> None:
+        """Raises OSError. `durable`: synced before it returns."""
+        with self._lock:
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                document = {"format": FORMAT, **asdict(standing)}
+                _replace(self._folder / _file_name(standing.mac), json.dumps(document).encode(), durable)
+            self._known[standing.mac] = standing
+
+    def change(self, mac: str, edit: Callable[[Standing], Standing]) -> Standing | None:
+        """Read, edit and write one record as one act; None where nothing stands. Raises OSError."""
+        with self._lock:
+            found = self.get(mac)
+            if found is None:
+                return None
+            edited = edit(found)
+            if edited != found:
+                self.put(edited, durable=False)
+            return edited
+
+    def drop(self, mac: str) -> Standing | None:
+        with self._lock:
+            found = self.get(mac)
+            if self._folder is not None:
+                (self._folder / _file_name(mac)).unlink(missing_ok=True)
+            self._known.pop(mac, None)
+            return found
+
+    def _read(self, path: Path) -> Standing | None:
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            data = json.loads(text)
+            version = data.pop("format")
+            boot = data.pop("boot")
+            if version == FORMAT:
+                return replace(Standing(**data), boot=Boot(**boot) if boot else None)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FleetError(Diagnostic("error", "a record of staged boot files is damaged", f"{path}: {error}",
+                                        remedy="remove the file; the host is staged anew")) from error
+        raise FleetError(Diagnostic("error", "a record of staged boot files is from a newer version",
+                                    f"{path}: format {version}, this version reads {FORMAT}",
+                                    remedy="use the newer fleet"))
+
+
+def _file_name(mac: str) -> str:
+    return f"01-{mac.replace(':', '-')}.json"
+
+
+def _replace(path: Path, data: bytes, durable: bool) -> None:
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
