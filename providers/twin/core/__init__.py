@@ -1,1 +1,1 @@
-"""What every simulated managed object stands on: dispatch, properties, sessions, tasks, faults. Loads nothing itself."""
+"""What every simulated managed object stands on: dispatch, properties, sessions, tasks, faults."""

@@ -11,10 +11,10 @@
         def add_virtual_switch(self, vswitchName: str, spec: Any = None) -> None:
             raise vim.fault.AlreadyExists(name=vswitchName)
 
-Method parameters have the API's own names; absent optional ones arrive as None (lists: empty typed arrays). Arguments are
-copies: a handler may keep them. Properties return pyVmomi values, built fresh or never changed afterwards, or simulated
-objects (and lists of them), which become references. A method or property of the type that has no handler raises
-`NotSupported` naming it.
+Method parameters have the API's own names; absent optional ones arrive as None (lists: empty typed arrays). Arguments
+are copies: a handler may keep them. Properties return pyVmomi values, built fresh or never changed afterwards, or
+simulated objects (and lists of them), which become references. A method or property of the type that has no handler
+raises `NotSupported` naming it.
 """
 
 from __future__ import annotations

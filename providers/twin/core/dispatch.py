@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyVmomi import VmomiSupport as Vm
 from pyVmomi import vmodl
 
 from providers.twin.core.base import Handler, ManagedObject, World
 from providers.twin.core.context import Context, calling
 from providers.twin.core.faults import Verdict
-from providers.twin.core.meta import MethodFault, copy_value, declared_faults, methods_of, vim_type
+from providers.twin.core.meta import MethodFault, copy_value, declared_faults, methods_of
 from providers.twin.core.paths import answer, compile_path, not_simulated, read
 from providers.twin.core.recorder import MutatingCall
 
@@ -81,15 +80,24 @@ class Dispatcher:
             return self.world.tasks.run(target, info, handler, verdict,
                                         lambda: self.perform(target, handler, info, given, verdict)).ref()
         verdict.fail_instead()
+        self._stop_host(target, verdict)
         result = self.perform(target, handler, info, given, verdict)
         if result is None and issubclass(info.result, list):
             return info.result()
         return answer(result, info.result)
 
+    def _stop_host(self, target: ManagedObject, verdict: Verdict) -> None:
+        if verdict.stops_host:
+            self.world.host_stops(target.host_name or target.entity.name)
+            raise vmodl.fault.HostCommunication(
+                msg=f"Unable to communicate with the remote host {target.entity.name}, since it is disconnected.")
+
     def perform(self, target: ManagedObject, handler: Handler, info: Any, given: dict[str, Any],
                 verdict: Verdict) -> Any:
         """The effect itself, under the lock: handler, record, commit. Raises only declared faults."""
         name, host = target.entity.name, target.host_name  # before: the call may delete or rename the target
+        if handler.task:
+            self._stop_host(target, verdict)
         try:
             result = getattr(target, handler.function)(**given)
         except Exception as problem:
@@ -117,12 +125,5 @@ def check_declared(problem: Exception, wire: str, method: str) -> None:
         raise UndeclaredFault(
             f"{wire}.{method} raised {type(problem).__name__}, which the vSphere API does not declare for it"
         ) from problem
-    if not problem.msg:  # type: ignore[attr-defined]
-        problem.msg = type(problem)._wsdlName  # type: ignore[attr-defined]
-
-
-def method_type(ns: str, wire_method: str) -> Any:
-    """Metadata of a method by namespace and wire name. Raises KeyError."""
-    return Vm.GetWsdlMethod(ns, wire_method).info
-
-
+    if not problem.msg:
+        problem.msg = type(problem)._wsdlName

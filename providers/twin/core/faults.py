@@ -8,7 +8,7 @@ A rule, as a dict or in YAML: `{kind: lost_reply, method: "*.AddHost_Task", targ
 | slow_task | the task runs for `seconds`, then takes effect |
 | fault | the method raises `fault`; `after: true`: although it took effect |
 | task_fault | the task ends in error with `fault`; `after: true`: although it took effect |
-| host_stops | the house is told that the target's host stops responding; the call or task then fails with HostCommunication |
+| host_stops | the house is told that the target's host stops responding; call or task fail with HostCommunication |
 | expire_session | the caller's session is gone: NotAuthenticated |
 | reset | the connection is reset before any effect |
 | lost_reply | the call takes effect, its answer never arrives |
@@ -40,8 +40,8 @@ Kind = Literal["latency", "slow_task", "fault", "task_fault", "host_stops", "exp
 class FaultRule:
     """One rule. Globs are case-sensitive (`fnmatch`); a method glob without a dot matches the method name alone.
 
-    `nth`: the first matching call that is hit, counted from 1. `times`: how many matching calls from there on (0: all).
-    `probability`: of each of those. `seconds`: of latency and slow_task. `door`: "vcenter", a host's door name, or a glob.
+    `nth`: the first matching call that is hit, from 1. `times`: how many matching calls from there on (0: all).
+    `probability`: of each of those. `seconds`: of latency and slow_task. `door`: "vcenter", a host's door, or a glob.
     """
 
     kind: Kind

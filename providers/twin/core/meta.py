@@ -1,12 +1,12 @@
 """Type metadata of the vSphere API, as pyVmomi carries it, in the form that the twin needs.
 
-Every fact here (property types, method parameters, declared faults, privileges) comes from pyVmomi's own tables; nothing
-is written down a second time.
+Every fact here (property types, method parameters, declared faults, privileges) comes from pyVmomi's own tables;
+nothing is written down a second time.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from pyVmomi import VmomiSupport as Vm
@@ -16,7 +16,7 @@ MethodFault: Any = Vm.GetVmodlType("vmodl.MethodFault")
 RuntimeFault: Any = Vm.GetVmodlType("vmodl.RuntimeFault")
 
 
-@lru_cache(maxsize=None)
+@cache
 def vim_type(wire: str) -> Any:
     """The pyVmomi class of a wire type name (`HostNetworkSystem`). Raises KeyError for a name that does not exist."""
     return Vm.GetWsdlType(NS, wire)
@@ -36,7 +36,7 @@ def fault_type(name: str) -> Any:
 # --- data objects, built fast -----------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=None)
+@cache
 def _template(cls: Any) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
     """Default field values of a data type: scalars as pyVmomi's constructor sets them, and its list fields."""
     fresh = cls().__dict__
@@ -69,9 +69,13 @@ def data(kind: Any, /, **fields: Any) -> Any:
     return made
 
 
-@lru_cache(maxsize=None)
 def field_types(cls: Any) -> dict[str, Any]:
     """Declared type of every property of a data or managed type, inherited ones included."""
+    return _field_types(cls)
+
+
+@cache
+def _field_types(cls: Any) -> dict[str, Any]:
     return {info.name: info.type for info in cls._GetPropertyList()}
 
 
@@ -84,6 +88,10 @@ def coerce(value: Any, kind: Any) -> Any:
         if item is object or issubclass(item, (Vm.DataObject, Vm.ManagedObject)):
             return value if isinstance(value, Vm.Array) else kind(value)
         return kind(coerce(each, item) for each in value)
+    if kind is str:  # pyVmomi's accessors show type, method and path names as text
+        if isinstance(value, type):
+            return Vm.GetWsdlName(value)
+        return value.info.wsdlName if isinstance(value, Vm.ManagedMethod) else value
     if kind in _PLAIN or issubclass(kind, Vm.Enum):
         return kind(value)
     return value
@@ -95,8 +103,9 @@ _PLAIN = frozenset((Vm.byte, Vm.short, Vm.long, Vm.double, float, Vm.URI, Vm.Pro
 def copy_value(value: Any) -> Any:
     """A deep copy of an argument or result: nothing mutable is shared with the caller. MoRefs are values already."""
     if isinstance(value, Vm.DataObject):
-        made = value.__class__.__new__(value.__class__)
-        types = field_types(value.__class__)
+        cls: Any = value.__class__
+        made = cls.__new__(cls)
+        types = field_types(cls)
         fields = made.__dict__
         for name, each in value.__dict__.items():
             if isinstance(each, list):
@@ -115,13 +124,13 @@ def copy_value(value: Any) -> Any:
 # --- methods ----------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=None)
+@cache
 def methods_of(wire: str) -> dict[str, Any]:
     """Method metadata of a managed type by wire name, inherited ones included."""
     return {info.wsdlName: info for info in vim_type(wire)._GetMethodList()}
 
 
-@lru_cache(maxsize=None)
+@cache
 def declared_faults(wire: str, method: str) -> tuple[Any, ...]:
     """The faults that the metadata declares for a method, plus RuntimeFault, which any method may raise."""
     return (*(Vm.GetVmodlType(name) for name in methods_of(wire)[method].faults), RuntimeFault)

@@ -17,6 +17,8 @@ from pyVmomi import vmodl
 from providers.twin.core.base import ManagedObject
 from providers.twin.core.meta import coerce, field_types, vim_type
 
+_REFS: Any = Vm.GetVmodlType("vmodl.ManagedObject[]")
+_DATA: Any = Vm.DataObject
 _SEGMENT = re.compile(r'([A-Za-z_]\w*)(?:\[(?:"([^"]*)"|([^\]"]+))\])?(?:\.(?=.)|\Z)')
 Segment = tuple[str, str | None]
 
@@ -51,7 +53,7 @@ def _segments(path: str) -> list[Segment]:
     return found
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=4096)
 def _subtype_field(base: Any, name: str) -> Any:
     """Type of a field that only subtypes of a data type have (`configurationEx.dasConfig`); None where none has it."""
     wanted = base.__name__
@@ -67,10 +69,10 @@ def _subtype_field(base: Any, name: str) -> Any:
 
 def _step(kind: Any, name: str, key: str | None, path: str) -> Any:
     """Declared type after one more segment. Raises InvalidProperty."""
-    if not isinstance(kind, type) or not issubclass(kind, Vm.DataObject):
+    if not (isinstance(kind, type) and issubclass(kind, _DATA)):
         raise _invalid(path)
-    found = field_types(kind).get(name) or _subtype_field(kind, name)
-    return _indexed(found, key, path)
+    found = field_types(kind).get(name)
+    return _indexed(found or _subtype_field(kind, name), key, path)
 
 
 def _indexed(kind: Any, key: str | None, path: str) -> Any:
@@ -79,9 +81,13 @@ def _indexed(kind: Any, key: str | None, path: str) -> Any:
     return kind if key is None else kind.Item
 
 
-@lru_cache(maxsize=None)
-def compile_path(cls: type[ManagedObject], path: str) -> Compiled:
-    """Check a path against the metadata of a class. Raises vmodl.query.InvalidProperty."""
+def compile_path(cls: Any, path: str) -> Compiled:
+    """Check a path against the metadata of a class of objects. Raises vmodl.query.InvalidProperty."""
+    return _compile(cls, path)
+
+
+@lru_cache(maxsize=4096)  # bounded: clients choose the paths
+def _compile(cls: Any, path: str) -> Compiled:
     segments = _segments(path)
     managed = vim_type(cls.wire)
     name, key = segments[0]
@@ -115,7 +121,7 @@ def answer(value: Any, kind: Any) -> Any:
     if isinstance(value, ManagedObject):
         return value.ref()
     if isinstance(value, (list, tuple)) and value and isinstance(value[0], ManagedObject):
-        array = kind if isinstance(kind, type) and issubclass(kind, list) else Vm.ManagedObject.Array
+        array: Any = kind if isinstance(kind, type) and issubclass(kind, list) else _REFS
         return array(each.ref() for each in value)
     return coerce(value, kind)
 
@@ -125,7 +131,11 @@ def read(obj: ManagedObject, path: str) -> Any:
 
     Raises InvalidProperty for a path that the type does not have, NotSupported for one that is not simulated.
     """
-    compiled = compile_path(type(obj), path)
+    return read_compiled(obj, compile_path(type(obj), path), path)
+
+
+def read_compiled(obj: ManagedObject, compiled: Compiled, path: str) -> Any:
+    """As `read`, for a path that is compiled already."""
     if not compiled.attr:
         raise not_simulated(obj, path)
     value = getattr(obj, compiled.attr)()

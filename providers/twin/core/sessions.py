@@ -101,6 +101,7 @@ class Session:
     public: str = field(default_factory=lambda: str(uuid.uuid4()))
     calls: int = 0
     objects: dict[str, ManagedObject] = field(default_factory=dict)
+    extras: dict[str, Any] = field(default_factory=dict)  # state of collectors and open retrievals
     alive: bool = True
 
 
@@ -135,6 +136,7 @@ class SessionTable:
         if session is not None:
             session.alive = False
             session.objects.clear()
+            session.extras.clear()
             self._by_key.pop(session.key, None)
             self._world.touch()
 
