@@ -192,10 +192,10 @@ class Run:
         return "before" if not mismatch(before, found) else "other"
 
     def lanes(self, steps: Sequence[Step], *, backward: bool = False) -> Lanes:
-        slow = () if backward else tuple(s.id for s in steps if s.kind == "wait")
+        slow = frozenset[str]() if backward else frozenset(s.id for s in steps if s.kind == "wait")
         births = {s.address.root: s.id for s in steps if s.kind == "wait"}
         gates = {} if backward else {s.id: births[s.address.root] for s in steps
                                      if s.operation.startswith("power.") and s.address.root in births}
         if self.engine.parallelism <= 1:
-            slow, gates = (), {}
+            slow, gates = frozenset(), {}
         return Lanes(self.engine.parallelism, slow, gates, self.engine.boots)

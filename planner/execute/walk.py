@@ -5,9 +5,9 @@ Knows nothing of steps: the same walk goes forward (apply, resume) and backward 
 
 from __future__ import annotations
 
+import heapq
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Lanes:
     """
 
     parallelism: int = 10
-    slow: Collection[str] = ()
+    slow: frozenset[str] = frozenset()
     gates: Mapping[str, str] = field(default_factory=dict)
     gate_width: int = 32
 
@@ -61,8 +61,9 @@ class Walk:
         for node, wanted in self.missing.items():
             for want in wanted:
                 self.dependants.setdefault(want, []).append(node)
-        self.ready: deque[str] = deque()  # counted against the parallelism
-        self.ready_slow: deque[str] = deque()
+        self.position = {n: i for i, n in enumerate(nodes)}
+        self.ready: list[tuple[int, str]] = []  # a heap: of what is ready, the first listed starts first
+        self.ready_slow: list[tuple[int, str]] = []
         self.busy = 0
         for node, wanted in self.missing.items():
             if not wanted:
@@ -85,27 +86,35 @@ class Walk:
         return not self.stop.soft.is_set() and not (self.policy == "stop" and self.result.failed)
 
     def _make_ready(self, node: str) -> None:
-        (self.ready_slow if node in self.lanes.slow else self.ready).append(node)
+        heap = self.ready_slow if node in self.lanes.slow else self.ready
+        heapq.heappush(heap, (self.position[node], node))
 
     def _next(self) -> str | None:
         """A node that may start now: at most `parallelism` run at once, so that a stop finds none queued."""
         if self.ready_slow:
-            node = self.ready_slow.popleft()
-            self.started.add(node)
-            return node
+            return self._start(heapq.heappop(self.ready_slow)[1])
         if self.busy >= max(1, self.lanes.parallelism):
             return None
-        for _ in range(len(self.ready)):
-            node = self.ready.popleft()
-            if node in self.lanes.gates:
-                if len(self.open_gates) >= self.lanes.gate_width:
-                    self.ready.append(node)
-                    continue
-                self.open_gates.add(node)
-            self.started.add(node)
-            self.busy += 1
-            return node
-        return None
+        held: list[tuple[int, str]] = []
+        found = None
+        while self.ready and found is None:
+            item = heapq.heappop(self.ready)
+            if item[1] in self.lanes.gates and len(self.open_gates) >= self.lanes.gate_width:
+                held.append(item)
+            else:
+                found = item[1]
+        for item in held:
+            heapq.heappush(self.ready, item)
+        if found is None:
+            return None
+        if found in self.lanes.gates:
+            self.open_gates.add(found)
+        self.busy += 1
+        return self._start(found)
+
+    def _start(self, node: str) -> str:
+        self.started.add(node)
+        return node
 
     def _ended(self, node: str, error: StepFailed | None) -> None:
         if node not in self.lanes.slow:
