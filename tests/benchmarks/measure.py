@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The work at two sizes; its cost may grow as size to the power of `limit`. `repeats` evens out small sizes."""
+    """The work at two sizes; its cost may grow as size to the power of `limit`."""
 
     small: int
     large: int
@@ -64,12 +65,39 @@ def cost_of(command: Sequence[str], folder: Path, env: Mapping[str, str] | None 
     return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def cheapest(work: Work, folder: Path, size: int) -> Cost:
-    """The least CPU time and the least memory of `repeats` runs."""
-    folder.mkdir(parents=True)
-    work.prepare(folder, size)
-    costs = [cost_of(work.command(folder, size), folder) for _ in range(work.repeats)]
-    return Cost(min(c.cpu for c in costs), min(c.memory for c in costs))
+class Bench:
+    """Measures works in a folder of its own; what two works prepare alike is prepared once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._prepared: dict[tuple[object, int], Path] = {}
+
+    def _copy(self, work: Work, size: int) -> Path:
+        key = (work.prepare, size)
+        if key not in self._prepared:
+            original = self.folder / f"prepared-{len(self._prepared)}"
+            original.mkdir()
+            work.prepare(original, size)
+            self._prepared[key] = original
+        # Absolute paths may be part of what was prepared, so it is restored in place, not moved.
+        original, kept = self._prepared[key], Path(f"{self._prepared[key]}.kept")
+        if not kept.exists():
+            shutil.copytree(original, kept)
+        shutil.rmtree(original)
+        shutil.copytree(kept, original)
+        return original
+
+    def cheapest(self, work: Work, size: int) -> Cost:
+        """The least CPU time and the least memory of `repeats` runs, each on what was prepared."""
+        costs = []
+        for _ in range(work.repeats):
+            folder = self._copy(work, size)
+            costs.append(cost_of(work.command(folder, size), folder))
+        return Cost(min(c.cpu for c in costs), min(c.memory for c in costs))
+
+    def growth(self, work: Work, growth: Growth) -> float:
+        base, small, large = (self.cheapest(work, size).cpu for size in (1, growth.small, growth.large))
+        return exponent(base, small, large, growth.large / growth.small)
 
 
 def exponent(base: float, small: float, large: float, ratio: float) -> float:
@@ -77,11 +105,6 @@ def exponent(base: float, small: float, large: float, ratio: float) -> float:
     return math.log(max(large - base, 1e-3) / max(small - base, 1e-3)) / math.log(ratio)
 
 
-def growth_of(work: Work, folder: Path, growth: Growth) -> float:
-    base, small, large = (cheapest(work, folder / f"n{size}", size).cpu for size in (1, growth.small, growth.large))
-    return exponent(base, small, large, growth.large / growth.small)
-
-
-def allowed_exponent(growth: Growth) -> float:
-    """The tolerance applies to the cost at the large size, so to the exponent as its logarithm."""
-    return growth.limit + math.log(TOLERANCE) / math.log(growth.large / growth.small)
+def times_the_limit(growth: Growth, found: float) -> float:
+    """How many times dearer the large size is than growth at the limit would make it."""
+    return float((growth.large / growth.small) ** (found - growth.limit))
