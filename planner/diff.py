@@ -222,7 +222,8 @@ class _Differ:
         wanted = resource.attributes
         adopted = recorded is None
         forced = address in self.inputs.replaces
-        if not forced and not adopted and all(k in found and found[k] == v for k, v in wanted.items()):
+        if not forced and recorded is not None and recorded.attributes == wanted and \
+                all(k in found and found[k] == v for k, v in wanted.items()):
             return None
         changed = changed_attributes(rtype, wanted, found, resource.lifecycle.ignore_changes)
         before = {k: restrict(wanted[k], found[k]) for k in wanted if k in found}

@@ -24,7 +24,8 @@ BOX = st.fixed_dictionaries({}, optional={
 @st.composite
 def fleets(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
     boxes = draw(st.dictionaries(st.sampled_from(["box.x", "box.y", "box.z"]), BOX, max_size=3))
-    sites: set[str] = {str(b["site"]) for b in boxes.values() if "site" in b} | draw(st.sets(st.sampled_from(["site.a", "site.b"])))
+    sites: set[str] = {str(b["site"]) for b in boxes.values() if "site" in b}
+    sites |= draw(st.sets(st.sampled_from(["site.a", "site.b"])))
     return {**{s: {"name": draw(st.sampled_from(["A", "B"]))} for s in sorted(sites)}, **boxes}
 
 
