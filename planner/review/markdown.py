@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator, Sequence
 
 from planner.model import Action
@@ -23,21 +25,29 @@ from planner.review.words import (
     unmanaged_counts,
 )
 
-_SPECIAL = "\\`*_[]<>|#~"
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+
+
+_HTML = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def escape(text: str) -> str:
     """Plain text that Markdown and HTML leave as it is, on one line."""
-    flat = " ".join(clean(text).split("\n"))
-    return "".join(f"&#{ord(c)};" if c in _SPECIAL or c == "&" else c for c in flat)
+    return _SPECIAL.sub(lambda found: _HTML.get(found[0], f"\\{found[0]}"), _one_line(text))
 
 
 def code(text: str) -> str:
     """Text in code type, safe in a table cell and against backticks."""
-    if not text:
+    flat = _one_line(text)
+    if not flat:
         return ""
-    escaped = "".join(f"&#{ord(c)};" if c in "<>|&`\\*_[]" else c for c in " ".join(clean(text).split("\n")))
-    return f"<code>{escaped}</code>"
+    if "`" not in flat and "|" not in flat:
+        return f"`{flat}`"
+    return f"<code>{html.escape(flat, quote=False).replace('|', '&#124;').replace('`', '&#96;')}</code>"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(clean(text).split("\n"))
 
 
 def render(review: Review) -> str:
@@ -144,7 +154,7 @@ def _steps(review: Review) -> Iterator[str]:
 def _step_groups(groups: Sequence[Group[StepView]], noun: str) -> Iterator[str]:
     for group in groups:
         yield ""
-        yield f"<details{' open' if noun == 'step' else ''}><summary>{escape(group.title)}: " \
+        yield f"<details{' open' if noun == 'step' else ''}><summary>{html.escape(group.title)}: " \
               f"{range_text(group, noun)}{_tally(group)}</summary>"
         yield ""
         before: StepView | None = None

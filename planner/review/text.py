@@ -23,7 +23,7 @@ from planner.review.words import (
     unmanaged_counts,
 )
 
-SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "-/+", Action.DELETE: "-", Action.FORGET: "×",
+SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "-/+", Action.DELETE: "-", Action.FORGET: "x",
          Action.NOOP: "="}
 
 
@@ -81,7 +81,7 @@ def _changes(review: Review, paint: Paint) -> Iterator[str]:
     if not review.changes and not review.reborn:
         return
     yield paint.bold("Changes") + paint.dim(
-        "  + create  ~ change  - delete  -/+ replace  = keep  × forget (leaves state only)")
+        "  + create  ~ change  - delete  -/+ replace  = keep  x forget (leaves state only)")
     if has_assumed(review):
         yield paint.dim(f"         (assumed): {ASSUMED}")
     for host, number in review.reborn.items():
@@ -93,8 +93,8 @@ def _changes(review: Review, paint: Paint) -> Iterator[str]:
         for view in group.items:
             yield from _change(view, paint)
         if group.alike:
-            number = count(len(group.items), "change")
-            yield f"    The same {number} on {count(len(group.alike), 'more host')}" + _where(group)
+            changes = count(len(group.items), "change")
+            yield f"    The same {changes} on {count(len(group.alike), 'more host')}" + _where(group)
             yield from _members(group, paint, [clean(m.title) for m in group.members])
 
 
@@ -118,7 +118,7 @@ def _attribute(line: Line, view: ChangeView, paint: Paint) -> tuple[str, str, st
 
 
 def _coloured(sign: str, text: str, paint: Paint) -> str:
-    return {"+": paint.green, "-": paint.red, "~": paint.yellow, "×": paint.cyan}.get(sign, paint.dim)(text)
+    return {"+": paint.green, "-": paint.red, "~": paint.yellow, "x": paint.cyan}.get(sign, paint.dim)(text)
 
 
 def _where(group: Group[ChangeView] | Group[StepView]) -> str:
@@ -145,7 +145,8 @@ def _steps(review: Review, paint: Paint) -> Iterator[str]:
 def _step_groups(groups: Sequence[Group[StepView]], paint: Paint, noun: str) -> Iterator[str]:
     for group in groups:
         yield f"  {paint.bold(clean(group.title))}  {paint.dim(range_text(group, noun))}"
-        rows = table([(f"{v.number:>4}", v.step.operation, clean(v.name), v.call, effect(v)) for v in group.items], "  ")
+        rows = table([(f"{v.number:>4}", v.step.operation, clean(v.name), v.call, effect(v)) for v in group.items],
+                     "  ")
         before: StepView | None = None
         for view, row in zip(group.items, rows, strict=True):
             yield row
@@ -164,9 +165,15 @@ def _step_groups(groups: Sequence[Group[StepView]], paint: Paint, noun: str) -> 
 def _back_out(review: Review, paint: Paint) -> Iterator[str]:
     if not review.plan.steps:
         return
-    yield paint.bold("Back-out") + paint.dim("  what `fleet rollback` does after all of it, with the numbers of the steps undone")
+    yield paint.bold("Back-out") + paint.dim(
+        "  what `fleet rollback` does after all of it, with the numbers of the steps undone")
+    yield from back_out_lines(review, paint)
+
+
+def back_out_lines(review: Review, paint: Paint) -> Iterator[str]:
+    """The reverse steps, then what stays and what reboots."""
     if not review.back_out:
-        yield "  no step of this plan can be undone"
+        yield "  there is no step that can be undone"
     yield from _step_groups(review.back_out, paint, "undo")
     for line in stays_lines(review):
         yield f"  {paint.alarm('stays')}: {clean(line)}"

@@ -43,7 +43,6 @@ class StepView:
     effect: tuple[Line, ...]
     guard: str = ""  # in words; "" for a step that is always taken
     limit: str = ""  # "20 min" for waits and manual steps
-    hint: str = ""  # what a person has to do, for manual steps
     after: tuple[int, ...] = ()
 
 
@@ -213,7 +212,6 @@ def _step_view(step: Step, catalog: Catalog) -> StepView:
         effect=differences(step.before, step.after),
         guard=GUARDS.get(step.when, step.when) if step.when else "",
         limit=duration(operation.timeout) if operation and waits else "",
-        hint=operation.doc if operation and step.kind == "manual" else "",
     )
 
 

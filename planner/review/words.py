@@ -83,7 +83,7 @@ def marks(view: StepView, before: StepView | None) -> list[tuple[bool, str]]:
     if step.disruptive:
         found.append((True, f"MAY CUT: {step.disruptive}"))
     if step.kind == "manual":
-        found.append((True, f"BY HAND: {view.hint}" if view.hint else "BY HAND"))
+        found.append((True, f"BY HAND: {view.call}"))
     if view.guard:
         found.append((False, view.guard))
     if view.limit:
@@ -136,7 +136,9 @@ def nothing(review: Review) -> str:
     if blocked:
         return f"Nothing can be done now: {count(blocked, 'host')} blocked, see the warnings above."
     tail = f" But {count(failed, 'check')} failed." if failed else ""
-    source = "vCenter is as the fleet says" if review.plan.refreshed else "state is as the fleet says (live was not read)"
+    source = "vCenter is as the fleet says"
+    if not review.plan.refreshed:
+        source = "state is as the fleet says (live was not read)"
     return f"Nothing to change: {source}.{tail}"
 
 

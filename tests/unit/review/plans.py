@@ -20,6 +20,7 @@ from planner.model import (
     SecretRef,
     Step,
     Unknown,
+    Value,
 )
 
 DIGEST = "0123456789abcdef" * 4
@@ -27,7 +28,7 @@ CALLS = {
     "datacenter.create": "Folder.CreateDatacenter", "cluster.create": "Folder.CreateClusterEx",
     "cluster.update": "ClusterComputeResource.ReconfigureComputeResource_Task",
     "boot.stage": "boot files: stage", "boot.unstage": "boot files: unstage",
-    "power.boot": "power on, or reset if on", "power.manual": "a person's hand", "birth.wait": "birth",
+    "power.boot": "power on, or reset if on", "power.manual": "a person powers the machine on", "birth.wait": "birth",
     "door.enter_maintenance": "HostSystem.EnterMaintenanceMode_Task",
     "door.exit_maintenance": "HostSystem.ExitMaintenanceMode_Task",
     "door.set_password": "HostLocalAccountManager.UpdateUser",
@@ -96,8 +97,10 @@ def nothing() -> Plan:
 def _born(steps: Steps, key: str, cluster: str, number: int) -> tuple[Change, ...]:
     host = ESX[key]
     name = f"{key}.lab.example"
-    attributes = {"name": name, "mac": f"52:54:00:00:00:{number}", "cluster": "cluster.prod", "image": "esxi8",
-                  "root_password": SecretRef("env:ESX_ROOT_PASSWORD"), "force": False}
+    attributes: dict[str, Value] = {
+        "name": name, "mac": f"52:54:00:00:00:{number}", "cluster": "cluster.prod", "image": "esxi8",
+        "root_password": SecretRef("env:ESX_ROOT_PASSWORD"), "force": False,
+    }
     vswitch, portgroup = host.under("vswitch", "vSwitch1"), host.under("portgroup", "vMotion")
     vmk, dns = host.under("vmkernel", "vmk1"), host.under("dns")
     steps.add(host, "boot.stage", {"staged": None}, {"staged": DIGEST[::-1]}, undo="boot.unstage")
@@ -142,7 +145,7 @@ def new_fleet() -> Plan:
     """Four new hosts: two of them alike, one of its own, one that a person has to power on."""
     steps = Steps()
     dc, cluster = Address("datacenter", "dc0"), Address("cluster", "prod")
-    drs = {"enabled": True, "automation": "fullyAutomated"}
+    drs: dict[str, Value] = {"enabled": True, "automation": "fullyAutomated"}
     made = steps.add(dc, "datacenter.create", None, {"name": "dc0"}, undo="datacenter.delete")
     made = steps.add(cluster, "cluster.create", None, {"name": "prod", "datacenter": "datacenter.dc0", "drs": drs},
                      undo="cluster.delete", needs=(made,))
@@ -196,7 +199,7 @@ def day() -> Plan:
         unmanaged=(str(one.under("portgroup", "VM Network")), str(one.under("vmkernel", "vmk7")), "dc0/vm/\x1b[2Jold"),
         checks=(Check("uplinks", False, "every vSwitch needs two uplinks"),),
         diagnostics=(
-            Diagnostic("warning", "nothing is planned for this host", "disconnected by a person", Mark("lab.yaml", 40, 3),
-                       four, "connect it in vCenter, or take it out of the fleet"),
+            Diagnostic("warning", "nothing is planned for this host", "disconnected by a person",
+                       Mark("lab.yaml", 40, 3), four, "connect it in vCenter, or take it out of the fleet"),
         ),
     )

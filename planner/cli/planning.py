@@ -1,0 +1,124 @@
+"""Making, reading and showing plans, for all commands that do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.cli.terminal import Usage, answer_json, emit, paint
+from planner.cli.version import tool
+from planner.cli.who import host, timestamp, user
+from planner.cli.wiring import LIVE, Bench, image_digests
+from planner.model import Address, Diagnostic, FleetError, Plan, StateResource
+
+if TYPE_CHECKING:
+    from planner.catalog import Catalog
+    from planner.plan import PlanOptions
+
+
+def addresses(texts: Sequence[str] | None, flag: str) -> tuple[Address, ...]:
+    """Addresses from the command line. Raises Usage (64)."""
+    found = []
+    for text in texts or ():
+        try:
+            found.append(Address.parse(text))
+        except ValueError as error:
+            raise Usage(Diagnostic("error", f"{flag} takes an address", str(error))) from error
+    return tuple(found)
+
+
+def make_plan(place: Bench, options: PlanOptions) -> Plan:
+    """Read live (unless `--no-refresh`) and plan. Raises FleetError."""
+    from planner.plan import PlanInputs, build_plan
+
+    fleet = place.fleet
+    live = None
+    if options.refresh:
+        live = place.sessions.live.snapshot(fleet, _recorded(place))
+    block = fleet.providers.get(LIVE, {})
+    return build_plan(PlanInputs(
+        place.catalog, fleet, place.state, live, image_digests(place.site, fleet),
+        "twin" if block.get("server") == "twin" else "manual", options,
+        {"coexist": bool(block.get("coexist", False))}, tool(), f"{user()}@{host()}", timestamp()))
+
+
+def _recorded(place: Bench) -> Mapping[Address, StateResource]:
+    from planner.plan import apply_moved
+
+    return apply_moved(place.state.resources if place.state else {}, place.fleet.moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a plan is printed."""
+
+    json: bool = False
+    markdown: bool = False
+    html: str = ""
+    details: bool = False
+
+    def check(self) -> None:
+        """Raises Usage (64) for contradictions, FleetError (1) for what a later version does."""
+        if self.html:
+            from planner.cli.terminal import Unsupported
+
+            raise Unsupported(Diagnostic("error", "--html is not supported in this version",
+                                         remedy="--markdown and --json are"))
+        if self.json and self.markdown:
+            raise Usage(Diagnostic("error", "--json and --markdown exclude each other", remedy="choose one"))
+
+
+def show_plan(plan: Plan, catalog: Catalog, style: Style, *, lines: bool = False) -> None:
+    """Print a plan's review to stdout. `lines`: JSON on one line."""
+    from planner.plan import back_out
+    from planner.review.view import review
+
+    view = review(plan, catalog, back_out(plan), details=style.details)
+    if style.json:
+        from planner.review.data import document
+
+        answer_json(document(view), lines=lines)
+    elif style.markdown:
+        from planner.review.markdown import render
+
+        emit(render(view).rstrip("\n"))
+    else:
+        from planner.review.text import render as text
+
+        emit(text(view, paint()))
+
+
+def write_plan(plan: Plan, path: str) -> None:
+    """Save a plan file: temporary file and rename, so that a full disk leaves no half of one."""
+    from planner.plan import encode_plan
+
+    target = Path(path)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_bytes(encode_plan(plan))
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FleetError(Diagnostic("error", "the plan file cannot be written", f"{path}: {error.strerror or error}",
+                                    remedy="name a file in a folder that exists and has room")) from error
+
+
+def read_file(path: str) -> bytes:
+    """A file's bytes. Raises FleetError."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FleetError(Diagnostic("error", "the file cannot be read", f"{path}: {error.strerror or error}",
+                                    remedy="check the path")) from error
+
+
+def saved_plan(path: str) -> Plan | None:
+    """The plan in a file; None where the path is a folder, or a file that is no plan (by content)."""
+    from planner.plan import decode_plan, is_plan
+
+    if not Path(path).is_file():
+        return None
+    data = read_file(path)
+    return decode_plan(data) if is_plan(data) else None

@@ -1,0 +1,165 @@
+"""Running the engine for apply, resume, rollback and destroy: approval, signals, progress, and how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from planner.cli.options import OnFailureChoice
+from planner.cli.terminal import Usage, answer_json, emit, note, paint
+from planner.cli.wiring import Bench, outputs
+from planner.model import Diagnostic, FleetError, State, Step
+
+if TYPE_CHECKING:
+    from planner.execute.engine import Engine, Outcome
+    from planner.execute.walk import Stop
+    from planner.ports import Listener
+
+
+class Declined(FleetError):
+    """A person did not say yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a run is to be conducted."""
+
+    auto_approve: bool = False
+    reason: str = ""
+    parallelism: int = 10
+    on_failure: OnFailureChoice = OnFailureChoice.stop
+    json: bool = False
+
+    def check(self) -> None:
+        """Before any work: somebody must be able to say yes. Raises Usage (64)."""
+        if self.auto_approve:
+            return
+        if self.json:
+            raise Usage(Diagnostic("error", "--json needs --auto-approve", "there is no prompt in JSON output"))
+        if not sys.stdin.isatty():
+            raise Usage(Diagnostic(
+                "error", "nobody can approve: stdin is not a terminal",
+                remedy="review the plan (`fleet plan --out FILE`), then run it with --auto-approve"))
+
+
+def approve(conduct: Conduct, question: str) -> None:
+    """Ask for "yes" on the terminal. Raises Declined (1)."""
+    if conduct.auto_approve:
+        return
+    sys.stderr.write(f"\n{paint(sys.stderr).bold(question)}\nOnly 'yes' is taken for an approval: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != "yes":
+        raise Declined(Diagnostic("error", "not approved; nothing was changed"))
+
+
+# --- signals ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def stop_signals(stop: Stop) -> Iterator[None]:
+    """First Ctrl-C (or SIGTERM): running steps end, none starts. Second: waits end at once. Third: gone."""
+    count = 0
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            stop.soft.set()
+            _say("\nStopping: running steps end, none starts. Once more stops hard.\n")
+        elif count == 2:
+            stop.soft.set()
+            stop.hard.set()
+            _say("\nStopping hard: calls in flight are left, and read back by `fleet resume` or `fleet rollback`.\n")
+        else:
+            os._exit(3)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    """From a signal handler: no buffered stream, whose lock the interrupted code may hold."""
+    try:
+        os.write(2, text.encode())
+    except OSError:
+        return
+
+
+# --- the run ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Job:
+    """One run to be: which steps, and the engine call that does it."""
+
+    place: Bench
+    steps: Sequence[Step]
+    conduct: Conduct
+    total: int = field(default=0)  # steps that progress counts; 0: all
+
+    def run(self, start: Callable[[Engine], Outcome]) -> int:
+        """Open the sessions that the steps need, run, print how it ended. Returns the exit code."""
+        from planner.cli.progress import progress
+        from planner.execute.walk import Stop
+
+        stop = Stop()
+        with progress(self.steps, as_json=self.conduct.json, total=self.total) as listener, stop_signals(stop):
+            outcome = start(self._engine(stop, listener))
+        report(outcome, as_json=self.conduct.json)
+        if outcome.unfinished:  # threads hang in calls that were left: the interpreter would wait for them
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            os._exit(outcome.exit_code)
+        return outcome.exit_code
+
+    def _engine(self, stop: Stop, listener: Listener) -> Engine:
+        from planner.cli.who import ci_job, host, run_id, user
+        from planner.execute.engine import Engine, Who
+
+        place = self.place
+        sessions = place.sessions.needed(self.steps)
+
+        def evaluated(state: State) -> dict[str, Any]:
+            return outputs(place, state)
+
+        return Engine(
+            catalog=place.catalog, fleet=place.fleet, sessions=sessions, live=place.sessions.live, store=place.store,
+            secret=place.secrets, clock=place.sessions.clock, who=Who(user(), host(), self.conduct.reason, ci_job()),
+            listener=listener, stop=stop, parallelism=self.conduct.parallelism, outputs=evaluated, new_id=run_id)
+
+
+def report(outcome: Outcome, *, as_json: bool) -> None:
+    """How a run ended: failures first, then one sentence."""
+    if as_json:
+        answer_json({
+            "kind": "outcome", "exit_code": outcome.exit_code, "run": outcome.run, "message": outcome.message,
+            "failures": [{"step": s.id, "address": str(s.address), "operation": s.operation, "error": error,
+                          "remedy": remedy} for s, error, remedy in outcome.failures],
+            "unfinished": list(outcome.unfinished),
+        }, lines=True)
+        return
+    from planner.review.paint import clean
+
+    colours = paint(sys.stderr)
+    for step, error, remedy in outcome.failures:
+        note(f"{colours.alarm('FAILED')} {clean(str(step.address))} {step.operation}: {clean(error)}")
+        if remedy:
+            note(f"       do: {clean(remedy)}")
+    good = outcome.exit_code == 0
+    run = f"Run {outcome.run}: " if outcome.run else ""
+    text = f"{run}{outcome.message}."
+    emit(paint().green(text) if good else paint().alarm(text))

@@ -1,0 +1,49 @@
+"""`fleet validate`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from planner.cli import options
+from planner.cli.terminal import answer_json, diagnostic_data, emit, failure, note, paint, show_diagnostics
+from planner.cli.wiring import Source, installed, load
+from planner.model import Fleet, FleetError
+from planner.review.values import count
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def command(path: options.Path, as_json: options.Json = False, var: options.Var = None,
+            var_file: options.VarFile = None,
+            strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False) -> int:
+    """Check a fleet: everything that can be known without vCenter."""
+    try:
+        fleet = load(installed(), Source.of(path, var, var_file))
+    except FleetError as error:
+        if not as_json:
+            raise
+        answer_json({**failure(error.exit_code, error.diagnostics), "kind": "validation", "valid": False})
+        return error.exit_code
+    failed = [check for check in fleet.checks if check.passed is False]
+    good = not failed and not (strict and fleet.warnings)
+    if as_json:
+        answer_json({
+            "kind": "validation", "valid": good, "exit_code": 0 if good else 1, "fleet": fleet.name,
+            "objects": len(fleet.resources), "hosts": _hosts(fleet),
+            "checks": [{"name": c.name, "passed": c.passed, "message": c.message} for c in fleet.checks],
+            "diagnostics": [diagnostic_data(d) for d in fleet.warnings]})
+        return 0 if good else 1
+    show_diagnostics(fleet.warnings)
+    for check in failed:
+        note(f"{check.mark or fleet.path}: {paint().red('check failed')}: {check.name}: {check.message}")
+    if good:
+        emit(paint().green(f"Fleet {fleet.name} is valid") + f": {count(len(fleet.resources), 'object')} on"
+             f" {count(_hosts(fleet), 'host')}.")
+    return 0 if good else 1
+
+
+def _hosts(fleet: Fleet) -> int:
+    return sum(a.type == "host" and not a.child_type for a in fleet.resources)

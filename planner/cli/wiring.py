@@ -1,0 +1,257 @@
+"""Finds providers and state back ends by entry point, and puts a command's parts together.
+
+Nothing here knows a provider's package: groups `fleet.providers` and `fleet.state` name them. The provider that
+reads live is the one called `vsphere`; the others are opened when a step needs them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.cli.commands import load_plugin
+from planner.cli.secret import Secrets
+from planner.cli.terminal import note
+from planner.model import Address, Attrs, Diagnostic, Fleet, FleetError, State, Step, contains_unknown
+
+if TYPE_CHECKING:
+    from planner.catalog import Catalog
+    from planner.ports import LiveSession, Provider, Session, StateStore
+    from planner.schema import Field
+
+LIVE = "vsphere"
+"""Name of the provider whose session reads live."""
+
+
+class SystemClock:
+    """planner.ports.Clock on the machine's clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What is installed: providers by name, the catalogue of all of them, the schema of their blocks."""
+
+    providers: Mapping[str, Provider]
+    catalog: Catalog
+    blocks: Mapping[str, Mapping[str, Field]]
+
+
+def installed() -> Site:
+    """Load every provider (cheap: none imports its heavy libraries for this). Raises FleetError naming a bad one."""
+    from importlib.metadata import entry_points
+
+    from planner.catalog import Catalog
+
+    points = sorted(entry_points(group="fleet.providers"), key=lambda point: (point.name != LIVE, point.name))
+    providers: dict[str, Provider] = {point.name: load_plugin(point) for point in points}
+    if LIVE not in providers:
+        raise FleetError(Diagnostic("error", f"no provider named {LIVE} is installed",
+                                    remedy="install fleet again: its entry points are missing"))
+    types = [rtype for provider in providers.values() for rtype in provider.types()]
+    acts = [operation for provider in providers.values() for operation in provider.operations()]
+    reserved: dict[str, str] = {}
+    for provider in providers.values():
+        reserved.update(getattr(provider, "reserved", {}))
+    return Site(providers, Catalog.of(types, acts, reserved), {n: p.block() for n, p in providers.items()})
+
+
+# --- the fleet --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the command line says about the fleet: its path, and values of variables."""
+
+    path: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    var_files: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, path: str, variables: Sequence[str] | None = None, var_files: Sequence[str] | None = None) -> Source:
+        """From `--var NAME=VALUE` and `--var-file`. Raises Usage (64)."""
+        from planner.cli.terminal import Usage
+
+        values: dict[str, str] = {}
+        for text in variables or ():
+            name, equals, value = text.partition("=")
+            if not equals or not name.isidentifier():
+                raise Usage(Diagnostic("error", "--var takes NAME=VALUE", "there is no name, or no `=`"))
+            values[name] = value
+        return cls(path, values, tuple(var_files or ()))
+
+
+def load(site: Site, source: Source, known: Mapping[Address, Attrs] | None = None) -> Fleet:
+    """Read, check and evaluate a fleet. Raises FleetError with every error of its files."""
+    from planner.config import load_fleet
+
+    return load_fleet(source.path, site.catalog, site.blocks, variables=source.variables,
+                      var_files=source.var_files, known=known or {})
+
+
+def known_values(state: State | None) -> dict[Address, Attrs]:
+    """What state knows of each object, for expressions that refer to computed values."""
+    if state is None:
+        return {}
+    return {address: {**resource.attributes, **resource.facts} for address, resource in state.resources.items()}
+
+
+def has_unknowns(fleet: Fleet) -> bool:
+    """Whether anything in the fleet waits for values that state may know."""
+    return (any(contains_unknown(r.attributes) for r in fleet.resources.values())
+            or any(contains_unknown(o.value) for o in fleet.outputs.values())
+            or any(c.passed is None for c in fleet.checks))
+
+
+# --- state ------------------------------------------------------------------------------------------------
+
+
+def state_folder(fleet: Fleet) -> Path:
+    """`.fleet/NAME` in the working directory, unless the fleet's `state:` names another folder."""
+    path = fleet.state.get("path")
+    return Path(fleet.folder) / str(path) if path else Path.cwd() / ".fleet" / fleet.name
+
+
+def open_store(fleet: Fleet) -> StateStore:
+    """The fleet's state store. Touches no file. Raises FleetError for an unknown back end."""
+    return store_at(state_folder(fleet), fleet.name, fleet.state)
+
+
+def store_at(folder: Path, name: str, options: Attrs) -> StateStore:
+    """A state store in a given folder."""
+    from importlib.metadata import entry_points
+
+    backend = str(options.get("backend", "local"))
+    points = {point.name: point for point in entry_points(group="fleet.state")}
+    if backend not in points:
+        raise FleetError(Diagnostic("error", "no such state back end", f"{backend!r} is not installed",
+                                    remedy=f"installed: {', '.join(sorted(points))}"))
+    store: StateStore = load_plugin(points[backend])(folder, name, options)
+    return store
+
+
+# --- sessions ---------------------------------------------------------------------------------------------
+
+
+class Sessions:
+    """Open sessions, by provider name. Each is opened when it is first asked for."""
+
+    def __init__(self, site: Site, fleet: Fleet, secret: Secrets, folder: Path, *, writable: bool) -> None:
+        self.site, self.fleet, self.secret, self.folder, self.writable = site, fleet, secret, folder, writable
+        self.clock = SystemClock()
+        self.opened: dict[str, Session] = {}
+        self._opening: list[str] = []
+
+    def __getitem__(self, name: str) -> Session:
+        """Raises FleetError where the provider is not installed or cannot be opened."""
+        from planner.ports import OpenContext
+
+        if name in self.opened:
+            return self.opened[name]
+        if name not in self.site.providers:
+            raise FleetError(f"the provider {name!r} is not installed")
+        if name in self._opening:
+            raise FleetError(f"providers wait for each other: {' → '.join([*self._opening, name])}")
+        self._opening.append(name)
+        try:
+            session = self.site.providers[name].open(OpenContext(
+                self.fleet, self.fleet.providers.get(name, {}), self.folder, self.writable, self.secret, self.clock,
+                self.__getitem__, note))
+        finally:
+            self._opening.pop()
+        self.opened[name] = session
+        return session
+
+    @property
+    def live(self) -> LiveSession:
+        """The session that reads live. Raises FleetError without a `provider.vsphere` block."""
+        from planner.ports import LiveSession
+
+        if LIVE not in self.fleet.providers:
+            raise FleetError(Diagnostic(
+                "error", f"the fleet has no provider.{LIVE} block", f"{self.fleet.path} does not say which vCenter",
+                remedy=f"write `provider: {{{LIVE}: {{server: twin}}}}`, or a real server with user and password"))
+        session = self[LIVE]
+        if not isinstance(session, LiveSession):
+            raise FleetError(f"the provider {LIVE!r} cannot read live")
+        return session
+
+    def needed(self, steps: Iterable[Step]) -> dict[str, Session]:
+        """Open what these steps and their inverses call; the live session always."""
+        names = {LIVE: None}
+        for step in steps:
+            for operation in (step.operation, step.inverse.operation if step.inverse else ""):
+                if operation in self.site.catalog.operations:
+                    names[self.site.catalog.operations[operation].provider] = None
+        return {name: (self.live if name == LIVE else self[name]) for name in names}
+
+    def close(self) -> None:
+        """Close all, the last opened first; what fails to close does not hide the command's own result."""
+        while self.opened:
+            name, session = self.opened.popitem()
+            try:
+                session.close()
+            except Exception as error:
+                note(f"warning: the provider {name} did not close: {type(error).__name__}: {error}")
+
+
+# --- a command's bench ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a command works with: an evaluated fleet, its state, and sessions that open on demand."""
+
+    site: Site
+    source: Source
+    fleet: Fleet
+    store: StateStore
+    state: State | None
+    secrets: Secrets
+    sessions: Sessions
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.site.catalog
+
+
+@contextmanager
+def bench(source: Source, *, writable: bool = False) -> Iterator[Bench]:
+    """Load a fleet and its state. Sessions are closed at the end."""
+    from planner.execute.project import current_state
+
+    site = installed()
+    fleet = load(site, source)
+    store = open_store(fleet)
+    state = current_state(store, site.catalog)
+    if state is not None and has_unknowns(fleet):
+        fleet = load(site, source, known_values(state))
+    secrets = Secrets(Path(fleet.folder))
+    sessions = Sessions(site, fleet, secrets, state_folder(fleet), writable=writable)
+    try:
+        yield Bench(site, source, fleet, store, state, secrets, sessions)
+    finally:
+        sessions.close()
+
+
+def image_digests(site: Site, fleet: Fleet) -> dict[str, str]:
+    """Digest of every declared image's content, by image name."""
+    found: dict[str, str] = {}
+    for provider in site.providers.values():
+        found.update(provider.image_digests(fleet))
+    return found
+
+
+def outputs(place: Bench, state: State) -> dict[str, Any]:
+    """The fleet's outputs, evaluated with what state knows now."""
+    fleet = load(place.site, place.source, known_values(state)) if has_unknowns(place.fleet) else place.fleet
+    return {name: output.value for name, output in fleet.outputs.items()}
