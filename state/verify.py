@@ -67,6 +67,7 @@ def _history(store: LocalStore, state: State | None) -> Iterator[Diagnostic]:
 def _runs(store: LocalStore, state: State | None) -> Iterator[Diagnostic]:
     lineage = store.lineage() or (state.lineage if state else "")
     known: dict[str, int] = {}
+    ended = False
     for path in sorted((store.folder / "runs").glob("*.jsonl")):
         run = path.name.removesuffix(".jsonl")
         try:
@@ -75,13 +76,14 @@ def _runs(store: LocalStore, state: State | None) -> Iterator[Diagnostic]:
             yield Diagnostic("error", "a journal cannot be read", f"{path}: {error.strerror}")
             continue
         known[run] = found.number
+        ended = ended or (bool(found.records) and found.records[-1].get("kind") == "end")
         yield from _journal(path, run, found, lineage)
     if state is not None and state.run and known.get(state.run, -1) < state.merged:
         here = f"it has {known[state.run]} records" if state.run in known else "it is missing"
         yield Diagnostic("error", "a journal is shorter than what state has taken from it",
                          f"{store.folder / 'runs' / (state.run + '.jsonl')}: {here}, state has {state.merged}",
                          remedy="Put the journal back from a backup; without it that run cannot be rolled back.")
-    if state is None and known and not store.state_path.exists():
+    if state is None and ended and not store.state_path.exists():
         yield Diagnostic("error", "there are runs, but no state", str(store.state_path),
                          remedy="Put the file back from a backup.")
 
