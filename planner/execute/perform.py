@@ -49,7 +49,7 @@ def _guard(run: Run, step: Step) -> bool:
 def _look(run: Run, step: Step) -> Attrs | None:
     """The true before-image. Live must equal the step's `before`; an assumed one must not be contradicted."""
     live = run.observe(step)
-    wrong = mismatch(step.before, live)
+    wrong = run.mismatch(step, step.before, live)
     if wrong:
         expected = "the newborn baseline assumed" if step.assumed else "it was at plan time"
         raise StepFailed(f"{step.address} is not as {expected}", wrong,
@@ -63,14 +63,15 @@ def _settle(run: Run, step: Step) -> bool:
     if step.kind in ("wait", "manual", "boot", "verify"):
         return False  # safe to repeat: resume stages and boots again what is not born yet
     found = run.observe(step)
-    where = run.where(step.before, step.after, found)
+    where = run.where(step, step.before, step.after, found)
     run.note("readback", step, found=where)
     if where == "after":
         run.note("done", step, facts=extra_facts(run, step, found))
         return True
     if where == "before":
         return False
-    raise StepFailed(f"{step.address} is neither as before nor as after the step in doubt", mismatch(step.after, found),
+    raise StepFailed(f"{step.address} is neither as before nor as after the step in doubt",
+                     run.mismatch(step, step.after, found),
                      "look at it in vCenter; `fleet rollback` restores what can be restored", in_doubt=True)
 
 
@@ -90,7 +91,7 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
             if not error.in_doubt or step.kind != "call":
                 raise
             found = _read_back(run, step, inverse, error)
-            where = run.where(call.before, call.after, found)
+            where = run.where(step, call.before, call.after, found)
             run.note("readback", step, found=where, error=str(error))
             if where == "after":
                 return extra_facts(run, step, found) if inverse is None else {}

@@ -185,11 +185,18 @@ class Run:
             return operation.observe(session, call)
         return session.observe(operation, call)
 
-    def where(self, before: Attrs | None, after: Attrs | None, found: Attrs | None) -> Side:
-        """Which side of a step live is on. A step whose sides cannot be told apart counts as not made."""
-        if not mismatch(after, found):
+    def mismatch(self, step: Step, expected: Attrs | None, found: Attrs | None) -> str:
+        """Words for how live differs from what a step expects; what cannot be read back (a password) is no part."""
+        fields = self.engine.catalog.types[step.address.rtype].fields
+        visible = None if expected is None else {k: v for k, v in expected.items()
+                                                 if k not in fields or fields[k].observed}
+        return mismatch(visible, found)
+
+    def where(self, step: Step, before: Attrs | None, after: Attrs | None, found: Attrs | None) -> Side:
+        """Which side of a step live is on; "after" where the two cannot be told apart."""
+        if not self.mismatch(step, after, found):
             return "after"
-        return "before" if not mismatch(before, found) else "other"
+        return "before" if not self.mismatch(step, before, found) else "other"
 
     def lanes(self, steps: Sequence[Step], *, backward: bool = False) -> Lanes:
         slow = frozenset[str]() if backward else frozenset(s.id for s in steps if s.kind == "wait")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from planner.execute.perform import REPEATS, make_call
 from planner.execute.run import Run
 from planner.model import Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed, Unknown
-from planner.snapshot import live_digest, mismatch
+from planner.snapshot import live_digest
 
 
 def reversed_needs(steps: Sequence[Step]) -> dict[str, set[str]]:
@@ -37,10 +37,10 @@ def undo(run: Run, number: str, void: frozenset[Address]) -> None:
             return
         if step.kind == "call":
             found = _observe(run, step, inverse)
-            if not mismatch(inverse.after, found) and mismatch(inverse.before, found):
+            if not run.mismatch(step, inverse.after, found) and run.mismatch(step, inverse.before, found):
                 run.note("undone", step, effect="already")
                 return
-            wrong = mismatch(inverse.before, found)
+            wrong = run.mismatch(step, inverse.before, found)
             if wrong:
                 raise StepFailed(f"{step.address} is not as the run left it", wrong,
                                  "somebody changed it since; restore it by hand, or plan anew")
@@ -76,11 +76,11 @@ def _took_effect(run: Run, step: Step, inverse: Inverse) -> bool:
     if step.kind != "call":
         return True  # its inverse is idempotent: unstaging what was never staged is nothing
     found = _observe(run, step, inverse)
-    where = run.where(inverse.after, step.after, found)
+    where = run.where(step, inverse.after, step.after, found)
     run.note("readback", step, found=where)
     if where == "other":
         raise StepFailed(f"{step.address} is neither as before nor as after the step in doubt",
-                         mismatch(step.after, found), "restore it by hand", in_doubt=True)
+                         run.mismatch(step, step.after, found), "restore it by hand", in_doubt=True)
     return where == "after"
 
 

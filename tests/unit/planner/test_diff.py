@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from planner.diff import DiffInputs, compute, differences
-from planner.model import Action, Address, Change, Lifecycle, Live, LiveObject, StateResource, Unknown
+from planner.model import NO_LIFECYCLE, Action, Address, Change, Lifecycle, Live, LiveObject, StateResource, Unknown
 from tests.support.toy import INSTANCE, toy_catalog, toy_fleet
 
 X = Address.parse("box.x")
 
 
 def _diff(desired: dict[str, Any] | None, live: dict[str, Any] | None, *, state: dict[str, Any] | None = None,
-          origin: Any = "created", lifecycle: Lifecycle = Lifecycle(), **more: Any) -> Change | None:
+          origin: Any = "created", lifecycle: Lifecycle = NO_LIFECYCLE, **more: Any) -> Change | None:
     wanted = toy_fleet({"box.x": desired} if desired is not None else {}).resources
     wanted = {a: replace(r, lifecycle=lifecycle) for a, r in wanted.items()}
     found = Live(INSTANCE, {X: LiveObject(X, live)} if live is not None else {}, {})
