@@ -93,8 +93,22 @@ def _loaded(app: typer.Typer, name: str) -> Any:
     return command
 
 
+class Carried(Exception):
+    """Carries an error past typer, which would end the process on its own for these."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class LazyGroup(TyperGroup):
     """Loads a command's module when that command is run, and none for `--help`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, OSError, EOFError) as error:
+            raise Carried(error) from error
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*COMMANDS, *sorted(name for name in plugins() if name not in COMMANDS)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from planner.cli.commands import LazyGroup
+from planner.cli.commands import Carried, LazyGroup
 from planner.model import Diagnostic, FleetError
 
 app = typer.Typer(
@@ -78,6 +78,8 @@ def _invoke(args: list[str]) -> int:
     command: Any = typer.main.get_command(app)
     try:
         result = command.main(args=args, prog_name="fleet", standalone_mode=False)
+    except Carried as carried:
+        raise carried.error from None
     except Exception as error:
         raise _translated(error) from error
     return result if isinstance(result, int) else 0
@@ -88,6 +90,9 @@ def _translated(error: Exception) -> Exception:
     message = getattr(error, "format_message", None)
     if message is None:
         return error
+    exit_code = getattr(error, "exit_code", 2)
+    if exit_code != 2:
+        return FleetError(str(message()))
     from planner.cli.terminal import Usage
 
     context = getattr(error, "ctx", None)

@@ -147,7 +147,7 @@ def _alike(group: Group[ChangeView] | Group[StepView], number: str, names: Seque
 def _steps(review: Review) -> Iterator[str]:
     if review.steps:
         yield "### Steps"
-        yield "In this order on each host; hosts run in parallel."
+        yield "On each host in this order; hosts run in parallel."
         yield from _step_groups(review.steps, "step")
 
 

@@ -138,7 +138,7 @@ def _members(group: Group[ChangeView] | Group[StepView], paint: Paint, names: Se
 def _steps(review: Review, paint: Paint) -> Iterator[str]:
     if not review.steps:
         return
-    yield paint.bold("Steps") + paint.dim("  in this order on each host; hosts run in parallel")
+    yield paint.bold("Steps") + paint.dim("  on each host in this order; hosts run in parallel")
     yield from _step_groups(review.steps, paint, "step")
 
 

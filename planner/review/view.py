@@ -1,6 +1,6 @@
 """A plan as a reviewer reads it: one model, from which text, Markdown and JSON are rendered.
 
-Steps are grouped per host in the order of the plan and numbered in the order shown. Hosts whose programs are the
+Steps are grouped per host in the order of the plan, with their numbers there. Hosts whose programs are the
 same but for values are folded: one host is shown in full, the others as a table of the values that differ.
 """
 
@@ -34,7 +34,10 @@ class ChangeView:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One step. `number` counts from 1 in the order shown; `after` are numbers of steps of other groups."""
+    """One step.
+
+    `number` counts from 1 in the plan's order (step 7 is the journal's s0007); `after` are numbers of other groups'.
+    """
 
     number: int
     step: Step
@@ -88,11 +91,11 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
 
     `details`: nothing is folded, and restored objects of reborn hosts are listed one by one.
     """
-    numbers: dict[str, int] = {}
+    numbers = {step.id: number for number, step in enumerate(plan.steps, 1)}
     steps = _step_groups(plan.steps, catalog, numbers, folded=not details)
     undo = _step_groups(back_out, catalog, numbers, folded=not details)
     stays: dict[tuple[str, str], tuple[int, ...]] = {}
-    for step in sorted((s for s in plan.steps if s.irreversible), key=lambda s: numbers[s.id]):
+    for step in (s for s in plan.steps if s.irreversible):
         key = (step.operation, step.irreversible)
         stays[key] = (*stays.get(key, ()), numbers[step.id])
     return Review(
@@ -163,22 +166,15 @@ def _change_values(group: Group[ChangeView]) -> Mapping[str, str]:
 # --- steps ------------------------------------------------------------------------------------------------
 
 
-def _step_groups(steps: Sequence[Step], catalog: Catalog, numbers: dict[str, int], *,
+def _step_groups(steps: Sequence[Step], catalog: Catalog, numbers: Mapping[str, int], *,
                  folded: bool) -> tuple[Group[StepView], ...]:
-    """Steps by root. Numbers in the order shown what `numbers` (step id → number) does not have yet.
-
-    A step of a back-out has the id, and so the number, of the step that it undoes.
-    """
+    """Steps by root. A step of a back-out has the id, and so the number, of the step that it undoes."""
     groups: dict[str, list[Step]] = {}
     for title, step in _titled(steps):
         groups.setdefault(title, []).append(step)
     home = {step.id: title for title, found in groups.items() for step in found}
     views = [Group(title, tuple(_step_view(s, catalog) for s in found)) for title, found in groups.items()]
     result = fold(views, lambda g: _steps_shape(g, home), _step_values) if folded else tuple(views)
-    for group in result:
-        for member in group.members:
-            for view in member.items:
-                numbers.setdefault(view.step.id, len(numbers) + 1)
     return tuple(_numbered(group, numbers, home) for group in result)
 
 

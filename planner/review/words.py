@@ -83,7 +83,7 @@ def marks(view: StepView, before: StepView | None) -> list[tuple[bool, str]]:
     if step.disruptive:
         found.append((True, f"MAY CUT: {step.disruptive}"))
     if step.kind == "manual":
-        found.append((True, f"BY HAND: {view.call}"))
+        found.append((True, "BY HAND: a person must do this while apply waits"))
     if view.guard:
         found.append((False, view.guard))
     if view.limit:
@@ -95,10 +95,17 @@ def marks(view: StepView, before: StepView | None) -> list[tuple[bool, str]]:
 
 def range_text(group: Group[StepView], noun: str) -> str:
     """`steps 4-20`; of a back-out, whose numbers say nothing, how many."""
-    numbers = [view.number for view in group.items]
+    numbers = sorted(view.number for view in group.items)
     if noun != "step":
         return f"undoes {count(len(numbers), 'step')}"
-    return f"step {numbers[0]}" if len(numbers) == 1 else f"steps {numbers[0]}-{numbers[-1]}"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"{'step' if len(numbers) == 1 else 'steps'} {', '.join(parts)}"
 
 
 def stays_lines(review: Review) -> list[str]:

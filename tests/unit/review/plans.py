@@ -91,6 +91,11 @@ def nothing() -> Plan:
     return _plan(lineage="9f1c", serial=4, unmanaged=('host.esx["esx01"].portgroup["VM Network"]', "dc0/other"))
 
 
+def offline() -> Plan:
+    """Planned from state alone."""
+    return replace(day(), refreshed=False, drift=(), diagnostics=(), checks=(), unmanaged=())
+
+
 # --- a new fleet ------------------------------------------------------------------------------------------
 
 
