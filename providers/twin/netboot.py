@@ -131,7 +131,7 @@ def _announce(machine: Machine, certificate: str, loaded: _Loaded, version: str,
             lambda at: message(facts, options["birth"], loaded.key, at), clock.now, clock.set, pause)
 
 
-def tftp_fetch(host: str, port: int, name: str) -> bytes:
+def tftp_fetch(host: str, port: int, name: str, *, timeout: float = 1.0, retries: int = 6) -> bytes:
     """One file by TFTP, as firmware does it: block size 1428, size asked for. Raises BootFailed."""
     import tftpy
 
@@ -139,7 +139,7 @@ def tftp_fetch(host: str, port: int, name: str) -> bytes:
     output = io.BytesIO()
     try:
         client = tftpy.TftpClient(host, port, options={"blksize": 1428, "tsize": 0}, localip="", flock=False)
-        client.download(name, output, timeout=1, retries=6)
+        client.download(name, output, timeout=timeout, retries=retries)
     except (tftpy.TftpShared.TftpException, OSError) as error:
         raise BootFailed(f"TFTP {name}: {error}") from error
     return output.getvalue()

@@ -1,0 +1,292 @@
+"""What a network throws at the TFTP server: each case, then an honest machine is served as before."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from providers.boot import tftp as tftp_module
+from providers.twin.netboot import BootFailed, tftp_fetch
+from tests.unit.boot.kit import MACS, Site, make_image, site, until
+
+FOLDER = "01-52-54-00-00-00-11"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path, image=make_image(tmp_path / "images" / "esxi8", size=200_000)) as opened:
+        opened.run("boot.stage", MACS[0])
+        yield opened
+
+
+def rrq(name: bytes, mode: bytes = b"octet", *options: bytes, opcode: int = 1) -> bytes:
+    return struct.pack("!H", opcode) + b"".join(part + b"\0" for part in (name, mode, *options))
+
+
+@contextmanager
+def udp(timeout: float = 5.0) -> Iterator[socket.socket]:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.settimeout(timeout)
+    try:
+        yield sock
+    finally:
+        sock.close()
+
+
+def ask(here: Site, packet: bytes) -> tuple[int, bytes]:
+    """Opcode and rest of the first answer."""
+    with udp() as sock:
+        sock.sendto(packet, here.endpoints[0])
+        data = sock.recv(65536)
+        return struct.unpack("!H", data[:2])[0], data[2:]
+
+
+def honest(here: Site) -> None:
+    """A machine's fetches still work."""
+    assert len(tftp_fetch(*here.endpoints[0], "mboot.efi")) == 200_002
+    assert b"birth=" in tftp_fetch(*here.endpoints[0], f"{FOLDER}/boot.cfg")
+
+
+JUNK = {
+    "empty": b"", "one byte": b"\0", "two bytes": b"\0\1", "3-byte ack": b"\0\4\0", "3-byte data": b"\0\3\0",
+    "3-byte error": b"\0\5\0", "ack": b"\0\4\0\1", "long ack": b"\0\4\0\1" + b"x" * 90, "data": b"\0\3\0\1abc",
+    "error": b"\0\5\0\1no\0", "unterminated error": b"\0\5\0\1no", "oack": b"\0\6blksize\x00512\0",
+    "junk oack": b"\0\6\0\0\0", "oack without end": b"\0\6blksize", "opcode 0": b"\0\0abc", "opcode 7": b"\0\7abc",
+    "opcode 65535": b"\xff\xffabc", "zeros": bytes(100), "ones": b"\xff" * 100, "text": b"GET / HTTP/1.1\r\n\r\n",
+    "too long": b"\0\1" + b"a" * 3000 + b"\0octet\0", "far too long": os.urandom(60000),
+    "2048 of name": b"\0\1" + b"a" * 2030 + b"\0octet\0",
+}
+"""Packets without any answer but, at most, an error."""
+
+
+@pytest.mark.parametrize("name", JUNK)
+def test_junk_leaves_the_listener_alone(here: Site, name: str) -> None:
+    with udp() as sock:
+        sock.sendto(JUNK[name], here.endpoints[0])
+        honest(here)
+
+
+REQUESTS: dict[str, tuple[bytes, int]] = {
+    "no mode": (b"\0\1mboot.efi\0", 4), "no NUL at all": (b"\0\1mboot.efi", 4),
+    "non-ASCII name": (rrq(b"\xff\xfe\x80.efi"), 4), "UTF-8 name": (rrq("mbööt.efi".encode()), 4),
+    "option without NUL": (b"\0\1mboot.efi\0octet\0blksize\x00512", 4),
+    "option without value": (rrq(b"mboot.efi", b"octet", b"blksize"), 4),
+    "empty options": (b"\0\1mboot.efi\0octet\0\0\0\0", 4), "non-ASCII option": (rrq(b"a", b"octet", b"\xff", b"1"), 4),
+    "mail mode": (rrq(b"mboot.efi", b"mail"), 4), "netascii": (rrq(b"mboot.efi", b"netascii"), 4),
+    "unknown mode": (rrq(b"mboot.efi", b"\x01"), 4), "empty name": (rrq(b""), 1),
+    "write": (rrq(b"mboot.efi", opcode=2), 2), "write elsewhere": (rrq(b"../x", opcode=2), 2),
+    "malformed write": (b"\0\2x", 4),
+    "dot dot": (rrq(b"../../etc/passwd"), 2), "dot dot inside": (rrq(FOLDER.encode() + b"/../../etc/passwd"), 2),
+    "dot dot at root": (rrq(b"/../etc/passwd"), 2), "backslash": (rrq(b"..\\..\\etc\\passwd"), 2),
+    "control characters": (rrq(b"mboot.efi\n"), 2), "600 characters": (rrq(b"a" * 600), 2),
+    "absolute": (rrq(b"/etc/passwd"), 1), "double slash": (rrq(b"//etc/passwd"), 1), "unknown": (rrq(b"nothing"), 1),
+    "a folder": (rrq(FOLDER.encode()), 1), "a folder/": (rrq(FOLDER.encode() + b"/"), 1), "the root": (rrq(b"/"), 1),
+    "images": (rrq(b"images"), 1), "an unknown image": (rrq(b"images/00/b.b00"), 1),
+    "a MAC that is not staged": (rrq(b"01-52-54-00-00-00-99/boot.cfg"), 1),
+    "someone's key": (rrq(FOLDER.encode() + b"/0000000000000000/birth.tgz"), 1),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_bad_requests_get_an_error(here: Site, name: str) -> None:
+    packet, code = REQUESTS[name]
+    opcode, rest = ask(here, packet)
+    assert (opcode, struct.unpack("!H", rest[:2])[0]) == (5, code)
+    honest(here)
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    ((b"blksize", b"1024"), {b"blksize": b"1024"}), ((b"BLKSIZE", b"9000"), {b"blksize": b"1428"}),
+    ((b"blksize", b"65464"), {b"blksize": b"1428"}), ((b"tsize", b"0"), {b"tsize": b"200002"}),
+    ((b"tsize", b"0", b"blksize", b"8", b"windowsize", b"4"), {b"tsize": b"200002", b"blksize": b"8"}),
+    ((b"blksize", b"abc"), None), ((b"blksize", b"65536"), None), ((b"blksize", b"7"), None),
+    ((b"blksize", b"-1"), None), ((b"blksize", b"99999999999999"), None), ((b"multicast", b"x"), None),
+    ((b"timeout", b"0"), None),
+])
+def test_options(here: Site, options: tuple[bytes, ...], expected: dict[bytes, bytes] | None) -> None:
+    opcode, rest = ask(here, rrq(b"mboot.efi", b"octet", *options))
+    if expected is None:
+        assert opcode == 3
+        assert rest[:2] == b"\0\1"
+        assert len(rest) == 514
+    else:
+        words = rest.split(b"\0")[:-1]
+        assert opcode == 6
+        assert dict(zip(words[::2], words[1::2], strict=True)) == expected
+    honest(here)
+
+
+def test_a_link_out_of_the_image_is_not_followed(here: Site, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x" * 200_002)
+    loader = tmp_path / "images" / "esxi8" / "mboot.efi"
+    loader.unlink()
+    loader.symlink_to(secret)
+    with pytest.raises(BootFailed, match=r"mboot\.efi"):
+        tftp_fetch(*here.endpoints[0], "mboot.efi")
+    loader.unlink()
+    os.mkfifo(loader)
+    with pytest.raises(BootFailed, match=r"mboot\.efi"):
+        tftp_fetch(*here.endpoints[0], "mboot.efi")
+    loader.unlink()
+    loader.mkdir()
+    with pytest.raises(BootFailed, match=r"mboot\.efi"):
+        tftp_fetch(*here.endpoints[0], "mboot.efi")
+    assert b"birth=" in tftp_fetch(*here.endpoints[0], f"{FOLDER}/boot.cfg")
+
+
+def read_slowly(here: Site, disturb: object) -> bytes:
+    """Fetch mboot.efi block by block (1428); `disturb(sock, tid, block)` acts before each acknowledgement."""
+    content, block = b"", 0
+    with udp(10.0) as sock:
+        sock.sendto(rrq(b"mboot.efi", b"octet", b"blksize", b"1428"), here.endpoints[0])
+        data, tid = sock.recvfrom(2048)
+        assert data[:2] == b"\0\6"
+        sock.sendto(b"\0\4\0\0", tid)
+        while True:
+            data, source = sock.recvfrom(2048)
+            assert source == tid
+            number = struct.unpack("!H", data[2:4])[0]
+            if number == block + 1:
+                block, content = number, content + data[4:]
+            disturb(sock, tid, block)  # type: ignore[operator]
+            sock.sendto(struct.pack("!HH", 4, block), tid)
+            if len(data) < 1432:
+                return content
+
+
+def test_strangers_and_junk_cannot_disturb_a_transfer(here: Site) -> None:
+    def disturb(sock: socket.socket, tid: tuple[str, int], block: int) -> None:
+        if block > 20:
+            return
+        with udp() as stranger:
+            stranger.sendto(struct.pack("!HH", 4, block), tid)  # an ACK from a stray port
+            assert stranger.recv(512)[:4] == b"\0\5\0\5"  # unknown transfer ID
+            stranger.sendto(b"\0\5\0\0stop\0", tid)
+        for junk in (b"", b"\0", b"\0\4\0", b"\0\6x", b"\0\3\0", os.urandom(3000), struct.pack("!HH", 4, 60000)):
+            sock.sendto(junk, tid)
+
+    assert len(read_slowly(here, disturb)) == 200_002
+
+
+def test_a_lost_ack_is_repaired_by_a_resend(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tftp_module, "TIMEOUT", 0.3)
+    lost = set()
+
+    def lose(sock: socket.socket, tid: tuple[str, int], block: int) -> None:
+        if block in (1, 70, 141) and block not in lost:
+            lost.add(block)
+            again, source = sock.recvfrom(2048)  # silence: the server sends the block again
+            assert source == tid
+            assert struct.unpack("!H", again[2:4])[0] == block
+
+    assert len(read_slowly(here, lose)) == 200_002
+    assert lost == {1, 70, 141}
+
+
+def test_a_client_that_vanishes_or_aborts_is_forgotten(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tftp_module, "TIMEOUT", 0.2)
+    servers = here.boot._servers
+    assert servers is not None
+    with udp() as sock:
+        sock.sendto(rrq(b"mboot.efi"), here.endpoints[0])
+        data, tid = sock.recvfrom(2048)
+        assert servers.tftp.active == 1
+        sock.sendto(b"\0\5\0\0enough\0", tid)
+        until(lambda: servers.tftp.active == 0)
+    with udp() as sock:
+        sock.sendto(rrq(b"mboot.efi"), here.endpoints[0])
+        copies = [sock.recv(2048) for _ in range(1 + tftp_module.RETRIES)]
+        assert len(set(copies)) == 1
+        assert copies[0] == data
+        until(lambda: servers.tftp.active == 0)
+
+
+def test_a_repeated_request_is_one_transfer_and_one_nonce(here: Site) -> None:
+    servers = here.boot._servers
+    assert servers is not None
+    with udp() as sock:
+        for _ in range(5):
+            sock.sendto(rrq(f"{FOLDER}/boot.cfg".encode()), here.endpoints[0])
+        sock.recv(2048)
+        until(lambda: servers.tftp.active == 1)
+        standing = here.boot.standings.get(MACS[0])
+        assert standing is not None
+        assert standing.boot is not None
+        nonce = standing.boot.nonce
+        sock.sendto(rrq(f"{FOLDER}/boot.cfg".encode()), here.endpoints[0])
+        time.sleep(0.05)
+        standing = here.boot.standings.get(MACS[0])
+        assert standing is not None
+        assert standing.boot is not None
+        assert standing.boot.nonce == nonce
+
+
+def test_hundreds_of_half_open_reads_do_not_starve_a_machine(here: Site) -> None:
+    socks = []
+    try:
+        for _ in range(400):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            socks.append(sock)
+            sock.sendto(rrq(b"mboot.efi"), here.endpoints[0])
+        honest(here)
+        servers = here.boot._servers
+        assert servers is not None
+        assert servers.tftp.active <= tftp_module.MAX_TRANSFERS
+    finally:
+        for sock in socks:
+            sock.close()
+
+
+def test_many_machines_read_at_once(here: Site) -> None:
+    sizes: list[int] = []
+
+    def read() -> None:
+        sizes.append(len(tftp_fetch(*here.endpoints[0], "mboot.efi")))
+
+    threads = [threading.Thread(target=read) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sizes == [200_002] * 16
+
+
+def test_the_block_counter_wraps(tmp_path: Path) -> None:
+    size = 65_600 * 8 + 3
+    with site(tmp_path, image=make_image(tmp_path / "images" / "esxi8", size=size)) as here:
+        here.run("boot.stage", MACS[0])
+        with udp(10.0) as sock:
+            sock.sendto(rrq(b"mboot.efi", b"octet", b"blksize", b"8"), here.endpoints[0])
+            data, tid = sock.recvfrom(64)
+            number, count = 0, 0
+            while True:
+                sock.sendto(struct.pack("!HH", 4, number), tid)
+                data, _ = sock.recvfrom(64)
+                assert struct.unpack("!H", data[2:4])[0] == (number + 1) % 65536
+                number, count = (number + 1) % 65536, count + len(data) - 4
+                if len(data) < 12:
+                    break
+            sock.sendto(struct.pack("!HH", 4, number), tid)
+        assert count == size + 2
+
+
+def test_answers_come_from_the_bound_address(tmp_path: Path) -> None:
+    with site(tmp_path, block={"listen": "127.0.0.2"}) as here:
+        here.run("boot.stage", MACS[0])
+        assert here.endpoints[0][0] == "127.0.0.2"
+        with udp() as sock:
+            sock.sendto(rrq(b"mboot.efi"), here.endpoints[0])
+            _, source = sock.recvfrom(2048)
+            assert source[0] == "127.0.0.2"
+            sock.sendto(rrq(b"nothing"), here.endpoints[0])
+            assert sock.recvfrom(2048)[1] == here.endpoints[0]
