@@ -391,7 +391,7 @@ class Plan:
     created: str = ""
     by: str = ""
     refreshed: bool = True
-    source: str = ""  # absolute path of the fleet it was made from
+    source: str = ""  # path of the fleet it was made from, as the user named it
     options: Mapping[str, Any] = field(default_factory=dict)  # targets, excludes, replaces, destroy, vars
 
     @property
