@@ -57,7 +57,10 @@ class Session(Protocol):
         """Before the first step of a run: bind ports, check privileges. Raises FleetError (exit 1)."""
 
     def observe(self, operation: Operation, call: Call) -> Attrs | None:
-        """Live attributes of what the step changes; None: absent. Raises ReadFailed."""
+        """Live attributes of what the step changes; None: absent. Raises ReadFailed.
+
+        Calls `operation.observe` with its own session object where the operation declares one.
+        """
 
     def run(self, operation: Operation, call: Call) -> Attrs:
         """Make the one call. Returns computed facts ({} where none; key "id" is the MoRef). Raises StepFailed."""

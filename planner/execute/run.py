@@ -180,10 +180,7 @@ class Run:
     def observe(self, step: Step, inverse: Inverse | None = None) -> Attrs | None:
         call = self.call(step, inverse)
         operation = self.engine.catalog.operations[call.operation]
-        session = self.session(operation)
-        if operation.observe is not None:
-            return operation.observe(session, call)
-        return session.observe(operation, call)
+        return self.session(operation).observe(operation, call)
 
     def mismatch(self, step: Step, expected: Attrs | None, found: Attrs | None) -> str:
         """Words for how live differs from what a step expects; what cannot be read back (a password) is no part."""
