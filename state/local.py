@@ -94,10 +94,9 @@ class LocalStore:
 
     def _remedy(self) -> str:
         kept = self._history_files()
-        text = "Put the file back from a backup"
+        text = "Rebuild it from the last run's journal: fleet state push PATH --rebuild; or put it back from a backup"
         if kept:
-            newest = kept[max(kept)]
-            text += f", or restore the newest kept state: fleet state push PATH {newest}"
+            text += f"; or restore the newest kept state: fleet state push PATH {kept[max(kept)]}"
         return text + ". fleet state verify PATH lists all damage."
 
     def lineage(self) -> str:
@@ -202,6 +201,14 @@ class LocalStore:
         if present is not None and present.serial == serial:
             return (present,)
         return (self.kept(files[serial]),) if serial in files else ()
+
+    def newest_kept(self) -> State | None:
+        """The newest state of the history that can be read; None where there is none."""
+        files = self._history_files()
+        for serial in sorted(files, reverse=True):
+            with contextlib.suppress(FleetError):
+                return self.kept(files[serial])
+        return None
 
     def kept(self, path: Path) -> State:
         """One file of the history. Raises FleetError."""

@@ -75,7 +75,7 @@ def _runs(store: LocalStore, state: State | None) -> Iterator[Diagnostic]:
         except OSError as error:
             yield Diagnostic("error", "a journal cannot be read", f"{path}: {error.strerror}")
             continue
-        known[run] = found.number
+        known[run] = found.number if not found.damage else max(found.number, state.merged if state else 0)
         ended = ended or (bool(found.records) and found.records[-1].get("kind") == "end")
         yield from _journal(path, run, found, lineage)
     if state is not None and state.run and known.get(state.run, -1) < state.merged:

@@ -77,7 +77,7 @@ def test_missing_repeated_and_reordered_records(data: st.DataObject) -> None:
 def test_a_record_of_another_run_in_the_same_place() -> None:
     with journal_of() as (store, path, lines), journal_of() as (_other, _path, foreign):
         path.write_bytes(b"".join([*lines[:3], foreign[3], *lines[4:]]))
-        with pytest.raises(FleetError, match="record 3|record 4"):
+        with pytest.raises(FleetError, match=r"record [34]"):
             store.records("r1")
 
 

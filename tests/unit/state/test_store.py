@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from planner.model import Address, FleetError, StateResource
-from planner.ports import StateStore
 from state.local import open_store
 from tests.unit.state.kit import ESX, VM_NETWORK, small_state, store_in, text_of
 
 
 def test_nothing_is_touched_before_the_first_write(tmp_path: Path) -> None:
     store = open_store(tmp_path / ".fleet" / "lab", "lab", {"backend": "local"})
-    assert isinstance(store, StateStore) if hasattr(StateStore, "__runtime_checkable__") else True
     assert store.read() is None
     assert list(store.runs()) == []
     assert list(store.history()) == []
