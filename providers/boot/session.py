@@ -55,8 +55,12 @@ class BootSession:
 
     def prepare(self, steps: Sequence[Step]) -> None:
         """Bind TFTP, HTTP and birth ports where a step needs them. Raises FleetError (port, address, remedy)."""
-        if self._servers is None and any(step.operation in SERVED for step in steps):
-            self._servers = self._open_servers()
+        if self._servers is not None or not any(step.operation in SERVED for step in steps):
+            return
+        house = self._house()
+        self._servers = self._open_servers(house)
+        if house is not None:
+            house.network_boot = self.machine_boot(house)  # what a machine does that reboots by itself
 
     def observe(self, operation: Operation, call: Call) -> Attrs | None:
         """boot.stage/unstage: {"staged": digest or None}. birth.wait: the facts of the birth that answers what is
@@ -79,6 +83,9 @@ class BootSession:
 
     def close(self) -> None:
         if self._servers is not None:
+            house = self._house()
+            if house is not None:
+                house.network_boot = None
             self._servers.stop()
             self._servers = None
         self.inbox.close()
@@ -118,7 +125,9 @@ class BootSession:
         while True:
             born = self.desk.birth(mac)
             if born is not None:
-                return _facts(born)
+                facts = _facts(born)
+                self._play_external(mac, facts)
+                return facts
             reason = self.trail.reason(mac)
             if reason != told:
                 told = reason
@@ -154,29 +163,57 @@ class BootSession:
 
     def machine_boot(self, house: Any) -> Callable[[Any], None]:
         """What a machine of the twin runs when it is powered on: its network boot client."""
-        from providers.twin.netboot import network_boot
+        from providers.twin.netboot import machine_clock, network_boot
 
         settings, say = self.netboot_settings(), self._context.say
 
         def boot(machine: Any) -> None:
-            network_boot(house, machine, settings.host, settings.port, settings.file, say=say)
+            network_boot(house, machine, settings.host, settings.port, settings.file,
+                         clock=machine_clock(house, machine.mac), say=say)
 
         return boot
 
     # --- inside -----------------------------------------------------------------------------------------
 
-    def _open_servers(self) -> Servers:
+    def _house(self) -> Any:
+        return getattr(self._context.peer("vsphere"), "house", None)
+
+    def _play_external(self, mac: str, facts: Attrs) -> None:
+        """A machine that boots outside of the twin was born: the twin plays its SDK door and vCenter's side."""
+        house = self._house()
+        if house is None or not house.machine(mac).external:
+            return
+        try:
+            if house.door_certificate(facts["ip"]) == facts["certificate"]:
+                return  # a repeated wait: it runs already
+        except ConnectionRefusedError:
+            pass
+        wanted = ("build", "version", "image", "uuid", "serial", "ip", "certificate")
+        house.complete_boot(mac, **{name: facts[name] for name in wanted})
+
+    def _open_servers(self, house: Any) -> Servers:
         from providers.boot.servers import Servers
 
         block = self._context.block
-        house = getattr(self._context.peer("vsphere"), "house", None)
         declared = block.get("ports")
         ports = {k: 0 if house is not None else v for k, v in DEFAULT_PORTS.items()}
         if isinstance(declared, Mapping):
             ports |= {k: int(str(v)) for k, v in declared.items() if v is not None}
-        servers = Servers.open(str(block.get("listen") or "127.0.0.1"), ports, self)
+        listen = str(block.get("listen") or "127.0.0.1")
+        if house is None:
+            self._warn(listen, ports)
+        servers = Servers.open(listen, ports, self)
         servers.tree.manifests.update(self._standing_manifests())
         return servers
+
+    def _warn(self, listen: str, ports: Mapping[str, int]) -> None:
+        if listen.startswith("127."):
+            self._context.say(f"warning: boot files are served at {listen}, which no other machine reaches; "
+                              "set provider.boot.listen to this machine's address on the boot network")
+        for kind in ("http", "birth"):
+            if ports[kind] not in (80, 443):
+                self._context.say(f"warning: a host just born reaches only TCP 80 and 443, and provider.boot.ports."
+                                  f"{kind} is {ports[kind] or 'any'}")
 
     def _standing_manifests(self) -> dict[str, Manifest]:
         """Manifests of what already stands (a resumed run): those whose bytes are still the same."""
@@ -207,10 +244,6 @@ class BootSession:
         raise StepFailed("the planned image cannot be staged",
                          "; ".join([f"no folder has the content {wanted[:12]}… any more", *problems]),
                          "restore the image's files, or plan again")
-
-    @property
-    def writable(self) -> bool:
-        return self._context.writable
 
     @property
     def folder(self) -> Path:

@@ -47,7 +47,10 @@ class PowerSession:
         except FleetError as error:
             raise StepFailed("the machine has nothing to boot from", str(error)) from error
         boot.expect(machine.mac)
-        house.power(machine.mac, "on" if machine.power == "off" else "cycle", client)
+        try:
+            house.power(machine.mac, "on" if machine.power == "off" else "cycle", client)
+        except FleetError as error:  # a machine that is powered outside of the twin
+            raise StepFailed("this machine cannot be started from here", str(error), "power it on by hand") from error
         return {}
 
     def manual(self, call: Call) -> Attrs:

@@ -25,7 +25,7 @@ CHUNK = 1 << 18
 HTTP_SECONDS = 10.0
 HTTP_TRIES = 3
 DEFAULT_VERSION, DEFAULT_BUILD = "8.0.3", "24022510"  # where boot.cfg has no `build=` line
-_BUILD = re.compile(r"(\d+\.\d+\.\d+)-\d+(?:\.\d+)*\.(\d+)\Z")
+_BUILD = re.compile(r"(\d+\.\d+\.\d+)-(?:\d+\.)*(\d+)\Z")
 
 
 class BootFailed(Exception):
@@ -39,27 +39,41 @@ class Machine(Protocol):
     uuid: str
     serial: str
     ip: str
+    boot: int
 
 
 class House(Protocol):
-    """What is needed of the twin's house."""
+    """What is needed of the twin's house (`providers.twin.house.House`)."""
 
-    def complete_boot(self, mac: str, *, build: str, version: str, image: str) -> Any: ...
+    def complete_boot(self, mac: str, *, build: str, version: str, image: str, boot: int) -> Any: ...
 
     def door_certificate(self, ip: str) -> str: ...
 
 
 @dataclass(slots=True)
 class MachineClock:
-    """A machine's clock: `offset` seconds away from true time until somebody sets it."""
+    """A machine's clock: `offset` seconds ahead of true time until somebody sets it; `kept` hears of that."""
 
     offset: float = 0.0
+    kept: Callable[[float], None] = lambda _offset: None
 
     def now(self) -> float:
         return time.time() + self.offset
 
     def set(self, seconds: float) -> None:
         self.offset = seconds - time.time()
+        self.kept(self.offset)
+
+
+def machine_clock(house: Any, mac: str) -> MachineClock:
+    """The clock of a machine of the house: as far off as the seed says, and set for good once it is set."""
+    def keep(_offset: float) -> None:
+        with house.change():
+            box = house.box(mac)
+            box.skew = 0.0
+            house.inventory.mark(box)
+
+    return MachineClock(float(house.box(mac).skew), keep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +91,15 @@ def network_boot(house: House, machine: Machine, host: str, port: int, file: str
     try:
         loaded = _load(machine.mac, host, port, file)
         version, build = product(loaded.build)
-        up = house.complete_boot(machine.mac, build=build, version=version, image=loaded.image)
+        up = house.complete_boot(machine.mac, build=build, version=version, image=loaded.image, boot=machine.boot)
         _announce(up, house.door_certificate(up.ip), loaded, version, build, clock or MachineClock(), pause)
-    except (BootFailed, Stopped) as error:
+    except (BootFailed, Stopped, RuntimeError, ConnectionRefusedError) as error:
         say(f"machine {machine.mac}: {error}")
         raise BootFailed(str(error)) from error
 
 
 def product(build: str) -> tuple[str, str]:
-    """"8.0.3-0.0.24022510" → ("8.0.3", "24022510")."""
+    """"8.0.3-0.0.24022510" or "8.0.3-24022510" → ("8.0.3", "24022510")."""
     found = _BUILD.match(build.strip())
     return (found.group(1), found.group(2)) if found else (DEFAULT_VERSION, DEFAULT_BUILD)
 

@@ -53,6 +53,9 @@ class FakeMachine:
     problem: str = ""
     image: str = ""
     boots: int = 0
+    boot: int = 0
+    external: bool = False
+    skew: float = 0.0
 
 
 def certificate(name: str) -> str:
@@ -83,6 +86,7 @@ class FakeHouse:
         }
         self.certificates: dict[str, str] = {}
         self.threads: list[threading.Thread] = []
+        self.network_boot: Any = None
 
     def machine(self, mac: str) -> FakeMachine:
         return self.machines[mac]
@@ -90,7 +94,10 @@ class FakeHouse:
     def door_certificate(self, ip: str) -> str:
         return self.certificates[ip]
 
-    def complete_boot(self, mac: str, *, build: str, version: str, image: str) -> FakeMachine:
+    def box(self, mac: str) -> FakeMachine:
+        return self.machines[mac]
+
+    def complete_boot(self, mac: str, *, build: str, version: str, image: str, boot: int) -> FakeMachine:
         machine = self.machines[mac]
         machine.power, machine.image, machine.boots = "on", image, machine.boots + 1
         self.certificates[machine.ip] = certificate(mac)
@@ -140,7 +147,7 @@ class Site:
 
     fleet: Fleet
     folder: Path
-    house: FakeHouse
+    house: Any
     clock: WallClock
     boot: BootSession
     power: PowerSession
@@ -183,7 +190,7 @@ def step(operation: str) -> Step:
 
 
 @contextmanager
-def site(tmp: Path, *, macs: Sequence[str] = MACS, block: Attrs | None = None, house: FakeHouse | None = None,
+def site(tmp: Path, *, macs: Sequence[str] = MACS, block: Attrs | None = None, house: Any = None,
          image: Path | None = None, clock: WallClock | None = None, serve: bool = True) -> Iterator[Site]:
     source = image or make_image(tmp / "images" / "esxi8")
     fleet = make_fleet(source, macs, block)
@@ -208,7 +215,8 @@ def site(tmp: Path, *, macs: Sequence[str] = MACS, block: Attrs | None = None, h
     finally:
         boot.close()
         power.close()
-        house.join()
+        if isinstance(house, FakeHouse):
+            house.join()
 
 
 def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
