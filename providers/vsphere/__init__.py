@@ -1,0 +1,53 @@
+"""The vSphere provider: vCenter, its containers and hosts, through pyVmomi. Importing it is cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from planner.catalog import Operation, ResourceType
+from planner.ports import OpenContext
+from planner.schema import Field, boolean, integer, secret, string
+
+if TYPE_CHECKING:
+    from planner.model import Fleet
+    from providers.vsphere.session import VsphereSession
+
+
+class VsphereProvider:
+    """`planner.ports.Provider`. Session: `providers.vsphere.session.VsphereSession`."""
+
+    name = "vsphere"
+
+    def types(self) -> Sequence[ResourceType]:
+        from providers.vsphere.types import TYPES
+
+        return TYPES
+
+    def operations(self) -> Sequence[Operation]:
+        return ()
+
+    def block(self) -> Mapping[str, Field]:
+        return {
+            "server": string("vCenter: host or host:port; or twin, the one inside fleet.", required=True),
+            "user": string("User that logs in."),
+            "password": secret("The user's password."),
+            "ca_file": string("PEM file of the CA that signed the server's certificate; the system's where unset.",
+                              check="path"),
+            "thumbprint": string("SHA-256 (or SHA-1) thumbprint of the server's certificate, instead of a CA."),
+            "seed": string("What the twin has besides the declared machines (twin only).", check="path"),
+            "coexist": boolean("Manage hosts although a Host Profile or Lifecycle Manager configures them, too."),
+            "timeout": integer("Seconds to wait for an answer of the server.", minimum=1, maximum=3600, default=60),
+        }
+
+    def open(self, context: OpenContext) -> VsphereSession:
+        """Connect and log in. Raises FleetError naming the server, what is wrong and what to do."""
+        from providers.vsphere.opening import open_session
+
+        return open_session(context)
+
+    def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
+        return {}
+
+
+provider = VsphereProvider()

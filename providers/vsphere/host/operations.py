@@ -1,0 +1,188 @@
+"""Membership, connection and maintenance mode of a host, through vCenter."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from planner.model import Attrs, ReadFailed, StepFailed
+from planner.ports import Call
+from providers.vsphere.connect import thumbprint
+from providers.vsphere.host.secrets import root_password
+from providers.vsphere.types.common import Tools, after
+
+UUID, STATE = "summary.hardware.uuid", "runtime.connectionState"
+MAINTENANCE, BOOTED = "runtime.inMaintenanceMode", "runtime.bootTime"
+
+
+class HostTools(Tools, Protocol):
+    """What a vSphere session lends to these operations beyond `Tools`."""
+
+    def find(self, address: Any, call: Call) -> Any:
+        """The managed object of a root, or None where live has none."""
+
+    def live_host(self, call: Call) -> Attrs | None:
+        """A host's attributes and status as vCenter shows it; None where vCenter does not know it."""
+
+    def forget(self, address: Any) -> None:
+        """What was known about this address is void."""
+
+
+def add(tools: HostTools, call: Call) -> Attrs:
+    wanted = {**call.declared, **after(call)}
+    cluster = tools.entity(wanted.get("cluster"), call)
+    spec = _connect_spec(call, str(wanted["name"]), force=bool(wanted.get("force")))
+    host = tools.wait(cluster.AddHost_Task(spec=spec, asConnected=True), call)
+    tools.keep(call.address, host)
+    return {"id": str(host._moId), **_facts(tools, host)}
+
+
+def _connect_spec(call: Call, name: str, *, force: bool) -> Any:
+    """HostConnectSpec by the certificate that the birth brought: never trust on first use."""
+    from pyVmomi import vim
+
+    certificate = str(call.facts.get("certificate") or "")
+    if not certificate:
+        raise StepFailed("no birth of this host is known", "there is no certificate to check it by",
+                         "power-cycle the host with its boot files staged, so that its birth is accepted")
+    return vim.host.ConnectSpec(hostName=name, port=443, sslThumbprint=thumbprint(certificate, "sha1"),
+                                userName="root", password=root_password(call), force=force)
+
+
+def _facts(tools: Tools, host: Any) -> Attrs:
+    found = tools.read(host, UUID, BOOTED)
+    booted = found.get(BOOTED)
+    return {"uuid": str(found.get(UUID) or ""), "boot_time": utc(booted) if booted else ""}
+
+
+def utc(when: Any) -> str:
+    """A pyVmomi dateTime as ISO 8601, UTC."""
+    from datetime import UTC
+
+    return str(when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+
+def remove(tools: HostTools, call: Call) -> Attrs:
+    host = tools.host(call)
+    found = tools.read(host, MAINTENANCE, "vm", "parent")
+    if not found.get(MAINTENANCE):
+        raise StepFailed("a host is removed only in maintenance mode", call.address.name, "plan again")
+    _refuse_vms(tools, call, found)
+    facts = _certificate(tools, host)
+    tools.wait(host.Destroy_Task(), call)
+    tools.forget(call.address)
+    return facts
+
+
+def _certificate(tools: Tools, host: Any) -> Attrs:
+    """The certificate that the host shows now, for adding it again: vCenter's CA may have replaced the birth's."""
+    from pyVmomi import vmodl
+
+    try:
+        found = tools.read(host, "config.certificate").get("config.certificate")
+    except vmodl.MethodFault:  # not every server tells: the birth's certificate has to do
+        return {}
+    if not found:
+        return {}
+    pem = bytes(b & 0xFF for b in found).decode("ascii", "replace")
+    return {"certificate": pem, "thumbprint": thumbprint(pem)} if "BEGIN CERTIFICATE" in pem else {}
+
+
+def remove_dead(tools: HostTools, call: Call) -> None:
+    host = tools.host(call)
+    found = tools.read(host, STATE, "vm", "parent")
+    if str(found.get(STATE)) == "connected":
+        raise StepFailed("this host answers again", call.address.name, "plan again")
+    _refuse_vms(tools, call, found)
+    tools.wait(host.Destroy_Task(), call)
+    tools.forget(call.address)
+
+
+def _refuse_vms(tools: Tools, call: Call, found: Any) -> None:
+    if type(found["parent"])._wsdlName != "ClusterComputeResource":
+        raise StepFailed("a standalone host cannot be removed in this version", call.address.name)
+    if found.get("vm"):
+        names = sorted(str(p.get("name")) for _, p in tools.read_all(found["vm"], "name"))
+        raise StepFailed("virtual machines are registered on this host", ", ".join(names[:10]),
+                         "move or unregister them, then plan again")
+
+
+def disconnect(tools: HostTools, call: Call) -> None:
+    tools.wait(tools.host(call).DisconnectHost_Task(), call)
+
+
+def reconnect(tools: HostTools, call: Call) -> Attrs:
+    """With syncState: meant for stateless hosts, keeps statistics and re-registers orphaned VMs (vSphere API)."""
+    from pyVmomi import vim
+
+    host = tools.host(call)
+    name = str(call.declared.get("name") or tools.read(host, "name")["name"])
+    spec = _connect_spec(call, name, force=bool(call.declared.get("force")))
+    try:
+        tools.wait(host.ReconnectHost_Task(cnxSpec=spec, reconnectSpec=vim.HostSystem.ReconnectSpec(syncState=True)),
+                   call)
+    except StepFailed as failed:
+        if "UnrecognizedHost" in failed.summary:
+            raise unrecognized(tools, call, host) from failed
+        raise
+    return _facts(tools, host)
+
+
+def unrecognized(tools: Tools, call: Call, host: Any) -> StepFailed:
+    """vCenter takes the reborn host for another one. The way out loses things: they are named."""
+    vms = [str(p.get("name")) for _, p in tools.read_all(tools.read(host, "vm").get("vm") or (), "name")]
+    lost = "its statistics, alarms and permissions" + (f", and the VMs {', '.join(sorted(vms))}" if vms else "")
+    return StepFailed("vCenter does not recognise the reborn host (UnrecognizedHost)",
+                      f"adding it anew would lose {lost}", f"plan again with --replace '{call.address}'")
+
+
+def enter_maintenance(tools: HostTools, call: Call) -> None:
+    tools.wait(tools.host(call).EnterMaintenanceMode_Task(timeout=int(_left(tools, call)), evacuatePoweredOffVms=False),
+               call)
+
+
+def exit_maintenance(tools: HostTools, call: Call) -> None:
+    tools.wait(tools.host(call).ExitMaintenanceMode_Task(timeout=int(_left(tools, call))), call)
+
+
+def _left(tools: Any, call: Call) -> float:
+    """Seconds until the deadline: vCenter gives up at about the same time as we do."""
+    return float(max(30.0, call.deadline - tools.now()))
+
+
+def move(tools: HostTools, call: Call) -> None:
+    cluster = tools.entity(after(call)["cluster"], call)
+    tools.wait(cluster.MoveInto_Task(host=[tools.host(call)]), call)
+
+
+def verify(tools: HostTools, call: Call) -> None:
+    raise StepFailed("host.verify makes no call", "the executor reads the host back itself")
+
+
+# --- what steps change, read back ---------------------------------------------------------------------------
+
+
+def observe_host(tools: HostTools, call: Call) -> Attrs | None:
+    return tools.live_host(call)
+
+
+def _status(tools: HostTools, call: Call) -> Attrs:
+    found = tools.live_host(call)
+    if found is None:
+        raise ReadFailed("vCenter does not know this host", call.address.name)
+    return found
+
+
+def observe_maintenance(tools: HostTools, call: Call) -> Attrs:
+    return {"in_maintenance": _status(tools, call)["in_maintenance"]}
+
+
+def observe_disconnected(tools: HostTools, call: Call) -> Attrs:
+    """A connection that vCenter lost by itself is as good as disconnected."""
+    connected = _status(tools, call)["connection"] == "connected"
+    return {"connection": "connected" if connected else "disconnected"}
+
+
+def observe_reconnected(tools: HostTools, call: Call) -> Attrs:
+    """Whatever is not connected is what reconnect starts from."""
+    connected = _status(tools, call)["connection"] == "connected"
+    return {"connection": "connected" if connected else "notResponding"}

@@ -1,0 +1,193 @@
+"""The steps around a host's children, decided from values alone. Cases A to G: `tests/cases/vsphere`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from planner.catalog import Draft, Program, ProgramInput
+from planner.model import Action, Attrs, Diagnostic, LiveHost
+
+ENTER = Draft("host.enter_maintenance", {"in_maintenance": False}, {"in_maintenance": True})
+EXIT = Draft("host.exit_maintenance", {"in_maintenance": True}, {"in_maintenance": False})
+VERIFY = Draft("host.verify", None, None)
+DISCONNECT = Draft("host.disconnect", {"connection": "connected"}, {"connection": "disconnected"},
+                   when="shown-connected")
+RECONNECT = Draft("host.reconnect", {"connection": "notResponding"}, {"connection": "connected"},
+                  when="not-connected")
+DOOR = (Draft("door.enter_maintenance", {"door_maintenance": False}, {"door_maintenance": True}),
+        Draft("door.set_password", {"password": "initial"}, {"password": "set"}))
+_JITTER = 5.0  # seconds by which vCenter's boot time of one boot wanders
+
+
+def program(given: ProgramInput) -> Program:
+    """Head, tail and refusals for one host. Pure."""
+    change, live = given.change, given.live
+    if change.action is Action.FORGET:
+        return Program()
+    if change.action is Action.DELETE:
+        return _delete(given)
+    problems = tuple(_mistakes(given))
+    if problems:
+        return Program(blocked=problems[0].summary, diagnostics=problems)
+    if live is not None and live.connection == "disconnected":
+        return Program(blocked="somebody disconnected it in vCenter, and it stays so until somebody reconnects it")
+    if change.action is Action.REPLACE:
+        leave = _leave(given)
+        return leave if leave.blocked else _birth(given, leave.head)
+    if live is None:
+        return _birth(given) if change.action is Action.CREATE else Program(
+            blocked="vCenter does not know it: plan again with refresh")
+    if live.connection == "notResponding":
+        return _revive(given, live)
+    return _configure(given, live)
+
+
+# --- A, G: new hosts --------------------------------------------------------------------------------------
+
+
+def _birth(given: ProgramInput, before: tuple[Draft, ...] = ()) -> Program:
+    add = Draft("host.add", None, dict(given.change.after or {}))
+    return Program((*before, *_boot(given), *_door(given), add), (VERIFY, EXIT), reset=True, window=True)
+
+
+def _door(given: ProgramInput) -> tuple[Draft, ...]:
+    """Maintenance mode, and root's password; nothing to set where the image brings the lasting one."""
+    after = given.change.after or {}
+    same = after.get("initial_root_password") == after.get("root_password")
+    return DOOR[:1] if same else DOOR
+
+
+def _boot(given: ProgramInput) -> tuple[Draft, ...]:
+    press = "power.boot" if given.power == "twin" else "power.manual"
+    return (Draft("boot.stage", {"staged": None}, {"staged": given.image}), Draft(press, None, None),
+            Draft("birth.wait", None, None))
+
+
+# --- B: known, and gone -----------------------------------------------------------------------------------
+
+
+def _revive(given: ProgramInput, live: LiveHost) -> Program:
+    tail = (VERIFY,) if live.in_maintenance else (VERIFY, EXIT)
+    return Program((*_boot(given), *_door(given), DISCONNECT, RECONNECT), tail, reset=True, window=True)
+
+
+# --- C, D: connected --------------------------------------------------------------------------------------
+
+
+def _configure(given: ProgramInput, live: LiveHost) -> Program:
+    before, after = given.change.before or {}, given.change.after or {}
+    moves = bool(before.get("cluster")) and "cluster" in after and before["cluster"] != after["cluster"]
+    fresh = reborn(live, given.facts) and given.children_change
+    if not moves and not fresh:
+        return Program()
+    head: list[Draft] = [] if live.in_maintenance else [ENTER]
+    tail: list[Draft] = [VERIFY] if fresh else []
+    if moves:
+        head.append(Draft("host.move", {"cluster": before["cluster"]}, {"cluster": after["cluster"]}))
+    if not live.in_maintenance:
+        tail.append(EXIT)
+    return Program(tuple(head), tuple(tail), window=True)
+
+
+def reborn(live: LiveHost, facts: Attrs) -> bool:
+    """Whether it booted after its last completed configuration."""
+    now, then = moment(live.boot_time), moment(facts.get("boot_time"))
+    return now is not None and then is not None and (now - then).total_seconds() > _JITTER
+
+
+def moment(text: Any) -> datetime | None:
+    """An ISO 8601 time; None where it is none. Without a zone it is UTC."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+# --- F: leaving -------------------------------------------------------------------------------------------
+
+
+def _delete(given: ProgramInput) -> Program:
+    live = given.live
+    staged = given.facts.get("staged")
+    unstage = (Draft("boot.unstage", {"staged": staged}, {"staged": None}),) if staged else ()
+    if live is None:
+        return Program(head=unstage)
+    if live.connection == "disconnected":
+        return Program(blocked="somebody disconnected it in vCenter, and it stays so until somebody reconnects it")
+    leave = _leave(given)
+    return leave if leave.blocked else Program((*unstage, *leave.head), window=True)
+
+
+def _leave(given: ProgramInput) -> Program:
+    """Out of vCenter: with maintenance mode where it answers, for good where it does not."""
+    change, live = given.change, given.live
+    if live is None:
+        return Program()
+    if live.vms:
+        names = ", ".join(live.vms[:10]) + (f" and {len(live.vms) - 10} more" if len(live.vms) > 10 else "")
+        return _refuse(given, "virtual machines are registered on this host", names,
+                       "move or unregister them, then plan again")
+    before = dict(change.before or {})
+    if live.connection != "connected":
+        return Program((Draft("host.remove_dead", before, None),), window=True)
+    enter = () if live.in_maintenance else (ENTER,)
+    return Program((*enter, Draft("host.remove", before, None)), window=True)
+
+
+# --- refusals ---------------------------------------------------------------------------------------------
+
+
+def _refuse(given: ProgramInput, summary: str, detail: str, remedy: str) -> Program:
+    found = Diagnostic("error", summary, detail, address=given.change.address, remedy=remedy)
+    return Program(blocked=f"{summary}: {detail}", diagnostics=(found,))
+
+
+def _mistakes(given: ProgramInput) -> Iterable[Diagnostic]:
+    """Everything about the declaration, or about the host, that makes planning it impossible."""
+    for summary, detail, remedy in (*_declared(given), *_found(given)):
+        yield Diagnostic("error", summary, detail, address=given.change.address, remedy=remedy)
+
+
+def _declared(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
+    after, live = given.change.after or {}, given.live
+    if after.get("birth") == "agentless":
+        yield ("agentless birth is not supported in this version", "birth: agentless", "use `birth: payload`")
+    if after.get("datacenter"):
+        yield ("a standalone host is not supported in this version", "datacenter is set",
+               "set `cluster` instead of `datacenter`")
+    elif not after.get("cluster"):
+        yield ("a host needs a cluster", "cluster is not set", "set `cluster`")
+    born = live is None or live.connection == "notResponding" or given.change.action is Action.REPLACE
+    if not born:
+        return
+    if not after.get("mac"):
+        yield ("a host that is booted by fleet needs its MAC", "mac is not set", "set `mac` to the MAC it boots from")
+    if not after.get("image"):
+        yield ("a host that is booted by fleet needs an image", "image is not set", "set `image`")
+    elif not given.image:
+        yield ("the content of the image is not known", f"image {after['image']}", "check the image's `source`")
+    if after.get("root_password") is None:
+        yield ("a host that is booted by fleet needs a root password", "root_password is not set",
+               "set `root_password` to a secret(…)")
+
+
+def _found(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
+    live, facts = given.live, given.facts
+    if live is None:
+        return
+    if live.problems and not given.options.get("coexist"):
+        yield ("something else configures this host", "; ".join(live.problems),
+               "detach it, or set `coexist: true` on the vsphere provider")
+    if given.change.action is Action.REPLACE:
+        return
+    known = str(facts.get("uuid") or "")
+    if known and live.uuid and known.lower() != live.uuid.lower():
+        yield ("this is another machine than the recorded one", f"hardware UUID {live.uuid}, recorded {known}",
+               f"plan again with --replace '{given.change.address}', or correct `mac` and `name`")
+    ran = str(facts.get("image") or "")
+    if live.connection == "connected" and ran and given.image and ran != given.image:
+        yield ("changing the image of a running host (rolling update) is not supported in this version",
+               f"it runs {ran[:12]}, declared is {given.image[:12]}", "declare the image that it runs")

@@ -1,0 +1,97 @@
+"""One SOAP session that many threads share: logs in again when it expired, repeats what is safe to repeat.
+
+Hooked in at the stub, below every pyVmomi object: a session may expire between any two calls of an operation.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_READS = ("Retrieve", "Continue", "Cancel", "Query", "Find", "Fetch", "Has", "Wait", "Check", "CurrentTime", "Session")
+_OWN = frozenset({"CreateContainerView", "CreateFilter", "CreatePropertyCollector", "DestroyView",
+                  "DestroyPropertyFilter", "DestroyPropertyCollector", "Login", "Logout"})
+_NOT_READS = frozenset({"CancelTask"})
+_BOUND = frozenset({"DestroyView", "ContinueRetrievePropertiesEx", "CancelRetrievePropertiesEx"})
+"""Calls on what the session itself made: they cannot be repeated in a new session."""
+
+NETWORK = (OSError, http.client.HTTPException)
+"""What a broken connection raises (TimeoutError, ConnectionError and ssl.SSLError are OSErrors)."""
+
+
+def mutates(method: str) -> bool:
+    """Whether a method, by wire name, changes something that others can see."""
+    return method in _NOT_READS or not (method in _OWN or method.startswith(_READS))
+
+
+class Link:
+    """A stub with a log-in. `login(content)` is called under a lock; `connect()` opens the session."""
+
+    def __init__(self, stub: Any, login: Callable[[Any], None]) -> None:
+        self.stub = stub
+        self.content: Any = None
+        self._login = login
+        self._raw: Callable[..., Any] = stub.InvokeMethod
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._local = threading.local()
+        stub.InvokeMethod = self._invoke  # pyVmomi objects call their stub's attribute
+
+    def connect(self, content: Any) -> None:
+        self.content = content
+        self._login(content)
+
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], bool]]:
+        """Gives a function that says whether this thread has sent a mutating call inside the block."""
+        before = getattr(self._local, "sent", False)
+        self._local.sent = False
+        try:
+            yield lambda: bool(self._local.sent)
+        finally:
+            self._local.sent = before
+
+    def _invoke(self, mo: Any, info: Any, args: Any, *more: Any, **named: Any) -> Any:
+        from pyVmomi import vim
+
+        method, generation = info.wsdlName, self._generation
+        changing = mutates(method)
+        if changing:
+            self._local.sent = True
+        try:
+            return self._raw(mo, info, args, *more, **named)
+        except vim.fault.NotAuthenticated:
+            # no effect took place, so even a mutating call may be repeated
+            if self.content is None or method in ("Login", "Logout"):
+                raise
+            self._renew(generation)
+            if method in _BOUND:
+                raise
+        except NETWORK:
+            if changing or self.content is None or method == "Login":
+                raise
+        return self._raw(mo, info, args, *more, **named)
+
+    def _renew(self, generation: int) -> None:
+        with self._lock:
+            if generation == self._generation:
+                self._login(self.content)
+                self._generation += 1
+
+    def close(self) -> None:
+        """Log out and drop the connections; a server that is gone is no reason to fail."""
+        from pyVmomi import vmodl
+
+        try:
+            if self.content is not None:
+                self._raw_logout()
+        except (*NETWORK, vmodl.MethodFault):
+            pass
+        self.stub.DropConnections()
+
+    def _raw_logout(self) -> None:
+        content, self.content = self.content, None  # from here on nothing logs in again
+        content.sessionManager.Logout()

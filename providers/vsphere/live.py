@@ -1,0 +1,287 @@
+"""One reading of vCenter: all hosts with one query on narrow paths, containers with a second, small one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from planner.catalog import ResourceType
+from planner.model import (
+    Address,
+    Attrs,
+    Connection,
+    Diagnostic,
+    Fleet,
+    Live,
+    LiveHost,
+    LiveObject,
+    ReadFailed,
+    StateResource,
+)
+from providers.vsphere import faults
+from providers.vsphere.collector import Collector, Row
+from providers.vsphere.host.operations import utc
+from providers.vsphere.identity import Inventory, match_hosts
+from providers.vsphere.link import Link
+from providers.vsphere.problems import find_problems
+from providers.vsphere.resolve import Resolver, class_of, host_row
+from providers.vsphere.types import TYPES, keys_of, option
+
+STATUS = ("name", "parent", "summary.hardware.uuid", "config.network.pnic", "runtime.connectionState",
+          "runtime.inMaintenanceMode", "runtime.bootTime", "config.product", "vm")
+CHILDREN: Mapping[str, ResourceType] = {t.name: t for t in TYPES if t.parent == "host"}
+_READERS = {name: t.read for name, t in CHILDREN.items() if t.read is not None}
+_NAMED = tuple(name for name, t in CHILDREN.items() if not t.setting)
+_BATCH = "vCLS"  # VMs of vSphere's own cluster services come and go by themselves with maintenance mode
+
+Names = dict[str, set[str]]  # child type → names
+
+
+@dataclass(slots=True)
+class Paths:
+    """What to ask of hosts. `keyed`: array path → the keys of the elements that are needed."""
+
+    plain: tuple[str, ...]
+    keyed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def asked(self, *, keyed: bool) -> tuple[str, ...]:
+        """`keyed` False: whole arrays, for a server that cannot index; options are asked for one by one then."""
+        if keyed:
+            return (*self.plain, *(f'{p}["{k}"]' for p, keys in self.keyed.items() for k in sorted(keys)))
+        return (*self.plain, *(p for p in self.keyed if p != option.PATH))
+
+
+def paths_for(wanted: Mapping[str, Iterable[str]], *, status: bool = True) -> Paths:
+    """Paths that reading these children needs; types without a name in `wanted` are left out."""
+    keyed: dict[str, frozenset[str]] = {}
+    plain = dict.fromkeys(STATUS if status else ())
+    for rtype, names in wanted.items():
+        keys = keys_of(rtype, frozenset(names))
+        for path, some in keys.items():
+            keyed[path] = keyed.get(path, frozenset()) | some
+        plain.update(dict.fromkeys(p for p in CHILDREN[rtype].paths if p not in keys))
+    return Paths(tuple(plain), {p: keys for p, keys in keyed.items() if keys})
+
+
+class LiveReader:
+    """Reads hosts and puts what they have under addresses."""
+
+    def __init__(self, link: Link, collector: Collector, resolver: Resolver, *, coexist: bool) -> None:
+        self._link = link
+        self._collector = collector
+        self._resolver = resolver
+        self._coexist = coexist
+        self._keyed = True
+
+    # --- rows ---------------------------------------------------------------------------------------------
+
+    def rows(self, paths: Paths, hosts: Iterable[Any] | None = None) -> list[Row]:
+        """Properties of these hosts, or of all. Single array elements come back as arrays under the array's path."""
+        from pyVmomi import vmodl
+
+        if self._keyed:
+            try:
+                return _gathered(self._fetch(paths.asked(keyed=True), hosts), paths)
+            except vmodl.query.InvalidProperty as problem:
+                if "[" not in str(problem.name):
+                    raise
+                self._keyed = False  # this server does not index arrays
+        rows = self._fetch(paths.asked(keyed=False), hosts)
+        for row in rows:
+            if option.PATH in paths.keyed and str(row.props.get("runtime.connectionState", "connected")) == "connected":
+                manager = self._resolver.manager(row.obj, "advancedOption")
+                found = (option.query(manager, key) for key in sorted(paths.keyed[option.PATH]))
+                row.props[option.PATH] = [each for each in found if each is not None]
+        return rows
+
+    def _fetch(self, paths: tuple[str, ...], hosts: Iterable[Any] | None) -> list[Row]:
+        if hosts is not None:
+            return self._collector.many(hosts, *paths)
+        return self._collector.below(self._link.content.rootFolder, {class_of("host"): paths})
+
+    def child(self, host: Any, rtype: str, name: str) -> Attrs | None:
+        """One object on one host, read narrowly; None where the host does not have it."""
+        paths = paths_for({rtype: {name}}, status=False)
+        probe = Paths((*paths.plain, "runtime.connectionState", "config.product"), paths.keyed)
+        rows = self.rows(probe, [host])
+        why = unreadable(rows[0]) if rows else "vCenter does not know it"
+        if why:
+            raise ReadFailed("this host cannot be read", why)
+        return _READERS[rtype](rows[0].props, frozenset({name})).get(name)
+
+    # --- snapshot -----------------------------------------------------------------------------------------
+
+    def snapshot(self, fleet: Fleet, state: Mapping[Address, StateResource],
+                 only: frozenset[Address] | None) -> Live:
+        self._resolver.learn(fleet, state)
+        wanted = wanted_names(fleet, state, only)
+        roots = [a for a in dict.fromkeys([*state, *fleet.resources]) if not a.child_type
+                 and (only is None or a in only)]
+        hosts = [a for a in roots if a.type == "host"]
+        fresh = only is None or len(hosts) < len(roots)
+        inventory = self._resolver.containers(fresh=fresh)
+        paths = paths_for(_union(wanted))
+        rows, matched, diagnostics = self._matched(hosts, paths, only is None)
+        build = _Build(inventory, wanted, dict(self._vm_names(matched.values())))
+        for address in roots:
+            if address.type != "host" and address in inventory.matched:
+                moid = inventory.matched[address]
+                build.objects[address] = LiveObject(address, inventory.attributes(moid), moid)
+        found = find_problems(self._link, self._collector, self._resolver, inventory) if only is None else {}
+        for address, row in matched.items():
+            self._resolver.keep(address, row.moid)
+            build.host(address, row, _declared_mac(fleet, state, address),
+                       () if self._coexist else found.get(row.moid, ()) + found.get(host_row(row).parent, ()))
+        unmanaged: list[Address | str] = [*build.unmanaged]
+        if only is None:
+            known = {row.moid for row in matched.values()}
+            unmanaged += inventory.undeclared()
+            unmanaged += sorted(f"{inventory.path(host_row(r).parent)}/{r.props.get('name')}".lstrip("/")
+                                for r in rows if r.moid not in known)
+        return Live(str(self._link.content.about.instanceUuid or ""), build.objects, build.hosts, tuple(unmanaged),
+                    build.unread, tuple(diagnostics))
+
+    def _matched(self, hosts: list[Address], paths: Paths, everything: bool,
+                 ) -> tuple[list[Row], dict[Address, Row], list[Diagnostic]]:
+        """Rows by address. For a few hosts only: theirs, found by hint or identity, not the whole inventory."""
+        from pyVmomi import vmodl
+
+        if not everything:
+            for _ in range(2):  # once more where a host got a new MoRef meanwhile
+                objects = {a: o for a in hosts if (o := self._resolver.find(a)) is not None}
+                try:
+                    rows = self.rows(paths, objects.values())
+                except vmodl.fault.ManagedObjectNotFound:
+                    for address in hosts:
+                        self._resolver.forget(address)
+                    continue
+                by_id = {row.moid: row for row in rows}
+                return rows, {a: by_id[o._moId] for a, o in objects.items() if o._moId in by_id}, []
+        rows = self.rows(paths)
+        by_id = {row.moid: row for row in rows}
+        matched, diagnostics = match_hosts(self._resolver.wants(hosts), [host_row(r) for r in rows])
+        return rows, {a: by_id[m] for a, m in matched.items()}, diagnostics
+
+    def _vm_names(self, rows: Iterable[Row]) -> Iterable[tuple[str, str]]:
+        """Names of the VMs on these hosts, by MoRef: one query."""
+        machines = [vm for row in rows for vm in row.props.get("vm") or ()]
+        for row in self._collector.many(machines, "name"):
+            yield row.moid, str(row.props.get("name", row.moid))
+
+
+def _gathered(rows: list[Row], paths: Paths) -> list[Row]:
+    keyed = [(f'{p}["{k}"]', p) for p, keys in paths.keyed.items() for k in sorted(keys)]
+    for row in rows if keyed else ():
+        props = row.props
+        for _, path in keyed:
+            props[path] = []
+        for asked, path in keyed:
+            found = props.pop(asked, None)
+            if found is not None:
+                props[path].append(found)
+    return rows
+
+
+def wanted_names(fleet: Fleet, state: Mapping[Address, StateResource],
+                 only: frozenset[Address] | None) -> dict[Address, Names]:
+    """What is declared or recorded on each host: child type → names."""
+    wanted: dict[Address, Names] = {}
+    for source in (fleet.resources, state):
+        for address in source:
+            if address.type != "host" or (only is not None and address.root not in only and address not in only):
+                continue
+            names = wanted.setdefault(address.root, {})
+            if address.child_type:
+                names.setdefault(address.child_type, set()).add(address.name)
+    return wanted
+
+
+def _union(wanted: Mapping[Address, Names]) -> Names:
+    """Names by type over all hosts; what can be created is always read, for the unmanaged ones."""
+    union: Names = {name: set() for name in _NAMED}
+    for names in wanted.values():
+        for rtype, some in names.items():
+            union.setdefault(rtype, set()).update(some)
+    return union
+
+
+def _declared_mac(fleet: Fleet, state: Mapping[Address, StateResource], address: Address) -> str:
+    source = fleet.resources.get(address) or state.get(address)
+    return str(source.attributes.get("mac") or "") if source else ""
+
+
+def unreadable(row: Row) -> str:
+    """Why the attributes of a host are unknown; "" where they are not."""
+    connection = str(row.props.get("runtime.connectionState", ""))
+    if connection != "connected":
+        return {"notResponding": "it does not respond", "disconnected": "it is disconnected in vCenter"}.get(
+            connection, "vCenter does not say whether it is connected")
+    if "config.product" not in row.props:
+        fault = row.missing.get("config.product")
+        return f"vCenter has no configuration of it ({faults.fault_name(fault) if fault else 'unset'})"
+    bad = [f"{p}: {faults.fault_name(f)}" for p, f in row.missing.items() if faults.fault_name(f) != "InvalidProperty"]
+    return f"it could not be read ({'; '.join(bad[:3])})" if bad else ""
+
+
+class _Build:
+    """Collects live objects by address."""
+
+    def __init__(self, inventory: Inventory, wanted: Mapping[Address, Names], vms: Mapping[str, str]) -> None:
+        self.objects: dict[Address, LiveObject] = {}
+        self.hosts: dict[Address, LiveHost] = {}
+        self.unread: dict[Address, str] = {}
+        self.unmanaged: list[Address] = []
+        self._inventory = inventory
+        self._wanted = wanted
+        self._vms = vms
+
+    def host(self, address: Address, row: Row, mac: str, problems: tuple[str, ...]) -> None:
+        status = host_status(row, mac, self._inventory.reference(host_row(row).parent))
+        self.objects[address] = LiveObject(address, {k: status[k] for k in ("name", "mac", "cluster")}, row.moid)
+        vms = sorted(self._vms.get(vm._moId, vm._moId) for vm in row.props.get("vm") or ())
+        self.hosts[address] = LiveHost(
+            address, row.moid, status["connection"], status["uuid"], status["mac"], status["boot_time"],
+            status["build"], status["in_maintenance"], tuple(v for v in vms if not v.startswith(_BATCH)),
+            management_ip(row.props), problems)
+        why = unreadable(row)
+        if why:
+            self.unread[address] = why
+            return
+        self._children(address, row)
+
+    def _children(self, address: Address, row: Row) -> None:
+        wanted = self._wanted.get(address, {})
+        for rtype, read in _READERS.items():
+            names = wanted.get(rtype)
+            singleton = CHILDREN[rtype].singleton
+            if names is None and rtype not in _NAMED:
+                continue
+            for name, attributes in read(row.props, frozenset(names or ())).items():
+                child = Address(address.type, address.label, address.key, rtype, "" if singleton else name)
+                self.objects[child] = LiveObject(child, attributes)
+                if not names or name not in names:
+                    self.unmanaged.append(child)
+
+
+def host_status(row: Row, mac: str, cluster: str) -> dict[str, Any]:
+    """A host's own attributes and status. `mac`: the declared one, which counts when any NIC has it."""
+    props, identity = row.props, host_row(row)
+    connection: Connection = str(props.get("runtime.connectionState", "notResponding"))  # type: ignore[assignment]
+    booted, product = props.get("runtime.bootTime"), props.get("config.product")
+    shown = mac if mac.lower() in identity.macs else (identity.macs[0] if identity.macs else "")
+    return {"name": identity.name, "mac": shown, "cluster": cluster, "connection": connection,
+            "uuid": identity.uuid, "boot_time": utc(booted) if booted else "",
+            "build": str(product.build) if product is not None else "",
+            "in_maintenance": bool(props.get("runtime.inMaintenanceMode"))}
+
+
+def management_ip(props: Mapping[str, Any]) -> str:
+    """Address of the adapter that carries management; of vmk0 where none says so."""
+    found = ""
+    for name, attributes in _READERS["vmkernel"](props, frozenset()).items():
+        services: Any = attributes["services"]
+        if "management" in services:
+            return str(attributes["ip"])
+        found = str(attributes["ip"]) if name == "vmk0" else found
+    return found

@@ -1,0 +1,207 @@
+"""From addresses to managed objects: hint, verified; else identity, searched. Survives MoRefs that change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from planner.model import Address, Attrs, Fleet, ReadFailed, StateResource, StepFailed
+from planner.ports import Call
+from providers.vsphere.collector import Collector, Row
+from providers.vsphere.identity import Container, HostRow, Inventory, Want, inventory, match_hosts
+from providers.vsphere.link import Link
+
+ROOTS = {"datacenter": "Datacenter", "folder": "Folder", "cluster": "ClusterComputeResource", "host": "HostSystem"}
+"""Resource type → managed object type."""
+IDENTITY = ("name", "parent", "summary.hardware.uuid", "config.network.pnic")
+
+
+def class_of(rtype: str) -> Any:
+    from pyVmomi import vim
+
+    return getattr(vim, ROOTS[rtype])
+
+
+def host_row(row: Row) -> HostRow:
+    """Identity of a host from its properties."""
+    props = row.props
+    nics = props.get("config.network.pnic") or ()
+    parent = props.get("parent")
+    return HostRow(row.moid, str(props.get("name", row.moid)), str(props.get("summary.hardware.uuid") or ""),
+                   tuple(n.mac.lower() for n in nics), parent._moId if parent is not None else "")
+
+
+class Resolver:
+    """What is known of which address is which object, shared by all threads of a session."""
+
+    def __init__(self, link: Link, collector: Collector, fleet: Fleet) -> None:
+        self._link = link
+        self._collector = collector
+        self._lock = threading.Lock()
+        self._known: dict[Address, str] = {}  # verified in this session
+        self._managers: dict[tuple[str, str], Any] = {}
+        self._wants: dict[Address, Want] = {}
+        self._inventory: Inventory | None = None
+        self.learn(fleet, {})
+
+    def learn(self, fleet: Fleet, state: Mapping[Address, StateResource]) -> None:
+        """What is declared and recorded about every root: names and parents to search by."""
+        wants = {}
+        for address in dict.fromkeys([*state, *fleet.resources]):
+            if not address.child_type and address.type in ROOTS:
+                recorded, declared = state.get(address), fleet.resources.get(address)
+                attributes = [r.attributes for r in (recorded, declared) if r is not None]
+                wants[address] = Want(address, tuple(attributes), recorded.id if recorded else "",
+                                      str(recorded.facts.get("uuid") or "") if recorded else "")
+        with self._lock:
+            self._wants.update(wants)
+
+    def wants(self, addresses: Iterable[Address]) -> list[Want]:
+        return [self._wants[a] for a in addresses if a in self._wants]
+
+    # --- what is known ------------------------------------------------------------------------------------
+
+    def keep(self, address: Address, moid: str) -> None:
+        with self._lock:
+            self._known[address] = moid
+            if address.type != "host":
+                self._inventory = None  # a new container: read again when one is looked for
+
+    def known(self, address: Address) -> str:
+        return self._known.get(address, "")
+
+    def forget(self, address: Address) -> None:
+        with self._lock:
+            self._known.pop(address.root, None)
+
+    def obj(self, address: Address, moid: str) -> Any:
+        return class_of(address.type)(moid, self._link.stub)
+
+    def manager(self, host: Any, name: str) -> Any:
+        """A host's manager object. Raises ReadFailed where the host has none of that name."""
+        key = (str(host._moId), name)
+        found = self._managers.get(key)
+        if found is None:
+            path = f"configManager.{name}"
+            found = self._collector.one(host, path).get(path)
+            if found is None:
+                raise ReadFailed("this host does not offer a manager object", name,
+                                 "check that it is connected, and that this user may configure it")
+            self._managers[key] = found
+        return found
+
+    # --- looking up ---------------------------------------------------------------------------------------
+
+    def find(self, address: Address, call: Call | None = None) -> Any:
+        """The managed object of a root; None where live has none. Raises faults where live cannot be read."""
+        address = address.root
+        known = self.known(address)
+        if known:
+            return self.obj(address, known)
+        moid = self._verified(address, call) or self._searched(address, call)
+        if not moid:
+            return None
+        self._known[address] = moid
+        return self.obj(address, moid)
+
+    def entity(self, address: Any, call: Call) -> Any:
+        """The same, by address, text or "path:…"; StepFailed where live has none."""
+        if isinstance(address, str) and address.startswith("path:"):
+            return self._at_path(address.removeprefix("path:"))
+        if not address:
+            raise StepFailed("the parent of this object is not set", str(call.address))
+        wanted = address if isinstance(address, Address) else Address.parse(str(address))
+        found = self.find(wanted, call)
+        if found is None:
+            raise StepFailed("vCenter has no such object", str(wanted), "plan again: something removed it since")
+        return found
+
+    def _want(self, address: Address, call: Call | None) -> Want:
+        want = self._wants.get(address, Want(address, ()))
+        if call is None:
+            return want
+        own: list[Attrs] = []
+        if address == call.address.root:
+            own = [a for a in (call.before, call.declared, call.after) if a and not call.address.child_type]
+            own = own or [call.declared]
+        uuid = str(call.facts.get("uuid") or want.uuid) if address == call.address.root else want.uuid
+        merged = {k: v for a in (*want.attributes, *own) for k, v in a.items() if v is not None}
+        return Want(address, (*own, *want.attributes, merged), call.ids(address) or want.id, uuid)
+
+    def _verified(self, address: Address, call: Call | None) -> str:
+        """The hint, if that object is still there and is the one. A container is what its MoRef says it is."""
+        from pyVmomi import vmodl
+
+        want = self._want(address, call)
+        if not want.id:
+            return ""
+        try:
+            found = self._collector.many([self.obj(address, want.id)], *IDENTITY[:3 if address.type == "host" else 1])
+        except vmodl.fault.ManagedObjectNotFound:
+            return ""
+        if not found or address.type != "host":
+            return want.id if found else ""
+        row = host_row(found[0])
+        if want.uuid and row.uuid:
+            return want.id if row.uuid.lower() == want.uuid.lower() else ""
+        names = {str(a.get("name", "")).lower() for a in want.attributes}
+        return want.id if row.name.lower() in names else ""
+
+    def _searched(self, address: Address, call: Call | None) -> str:
+        want = self._want(address, call)
+        if address.type != "host":
+            found = self.containers(fresh=True, extra=want)
+            return found.matched.get(address, "")
+        if want.uuid:
+            hits = self._link.content.searchIndex.FindAllByUuid(None, want.uuid, False)
+            if len(hits or ()) == 1:
+                return str(hits[0]._moId)
+        rows = [host_row(r) for r in self._collector.below(self._link.content.rootFolder,
+                                                           {class_of("host"): IDENTITY})]
+        matched, diagnostics = match_hosts([want], rows)
+        if diagnostics:
+            raise ReadFailed(diagnostics[0].summary, diagnostics[0].detail, diagnostics[0].remedy)
+        return matched.get(address, "")
+
+    def _at_path(self, path: str) -> Any:
+        found = self.containers(fresh=True)
+        hits = [c for m, c in found.containers.items() if m not in found.standard and found.path(m) == path]
+        if len(hits) != 1:
+            raise StepFailed("vCenter has no such object", path, "plan again: something removed it since")
+        return self.obj(Address(hits[0].type, "found"), hits[0].moid)
+
+    # --- containers ---------------------------------------------------------------------------------------
+
+    def containers(self, *, fresh: bool, extra: Want | None = None) -> Inventory:
+        """All containers, matched to addresses: one small query."""
+        from pyVmomi import vim
+
+        cached = self._inventory
+        if cached is not None and not fresh:
+            return cached
+        wanted = {
+            vim.Datacenter: ("name", "parent", "hostFolder", "vmFolder", "datastoreFolder", "networkFolder"),
+            vim.Folder: ("name", "parent"),
+            vim.ClusterComputeResource: ("name", "parent", "configurationEx"),
+        }
+        kinds = {wire: rtype for rtype, wire in ROOTS.items()}
+        root = self._link.content.rootFolder
+        rows = [Container(r.moid, kinds[type(r.obj)._wsdlName], str(r.props.get("name", r.moid)),
+                          _moid(r.props.get("parent")), r.props) for r in self._collector.below(root, wanted)]
+        made = inventory(str(root._moId), rows)
+        hinted = {a: Want(a, w.attributes, self.known(a) or w.id)
+                  for a, w in list(self._wants.items()) if a.type != "host"}
+        if extra is not None:
+            hinted[extra.address] = extra
+        made.match(hinted.values())
+        with self._lock:
+            for address in hinted:
+                self._known.pop(address, None)
+            self._known.update(made.matched)
+            self._inventory = made
+        return made
+
+
+def _moid(obj: Any) -> str:
+    return str(obj._moId) if obj is not None else ""

@@ -1,0 +1,227 @@
+"""The open vSphere provider: reads live, makes the calls of steps, answers guards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from planner.catalog import Operation
+from planner.model import Address, Attrs, Fleet, FleetError, Live, ReadFailed, StateResource, Step, StepFailed
+from planner.ports import Call, Clock
+from providers.vsphere import faults, privileges, tasks
+from providers.vsphere.collector import Collector
+from providers.vsphere.connect import Trust, open_stub
+from providers.vsphere.guards import shown_connected
+from providers.vsphere.link import Link
+from providers.vsphere.live import STATUS, LiveReader, Paths, host_status
+from providers.vsphere.resolve import Resolver
+
+
+class VsphereSession:
+    """A LiveSession (see planner.ports) over one SOAP session; safe to use from many threads.
+
+    Also the `tools` of the operations in `types/` and `host/`. `house` is the twin's, None for a real vCenter.
+    """
+
+    def __init__(self, link: Link, clock: Clock, fleet: Fleet, *, house: Any = None, timeout: float = 60.0,
+                 coexist: bool = False) -> None:
+        self.house = house
+        self._link = link
+        self._clock = clock
+        self._timeout = timeout
+        self._collector = Collector(link)
+        self._resolver = Resolver(link, self._collector, fleet)
+        self._reader = LiveReader(link, self._collector, self._resolver, coexist=coexist)
+
+    @property
+    def instance(self) -> str:
+        return str(self._link.content.about.instanceUuid or "")
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def snapshot(self, fleet: Fleet, state: Mapping[Address, StateResource],
+                 only: frozenset[Address] | None = None) -> Live:
+        """Raises FleetError where vCenter cannot be read; ReadFailed where only some hosts were asked for."""
+        try:
+            return self._reader.snapshot(fleet, state, only)
+        except FleetError:
+            raise
+        except Exception as problem:
+            failed = faults.read_failed("vCenter", problem)
+            if only is not None:
+                raise failed from problem
+            raise FleetError(f"{failed.summary}: {failed.detail}") from problem
+
+    def observe(self, operation: Operation, call: Call) -> Attrs | None:
+        with self._reading(str(call.address)):
+            if operation.observe is not None:
+                return operation.observe(self, call)
+            return self._observe(call)
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as problem:
+            raise faults.read_failed(what, problem) from problem
+
+    def _observe(self, call: Call) -> Attrs | None:
+        """One object, read narrowly. Not found is looked up once more: an object may have got a new MoRef."""
+        from pyVmomi import vmodl
+
+        for last in (False, True):
+            found = self._resolver.find(call.address, call)
+            try:
+                if call.address.type == "host":
+                    return self._on_host(call, found)
+                return self._container(call, found)
+            except vmodl.fault.ManagedObjectNotFound:
+                self._resolver.forget(call.address)
+                if last:
+                    raise
+        return None
+
+    def _on_host(self, call: Call, host: Any) -> Attrs | None:
+        if not call.address.child_type:
+            return self._status(call, host)
+        if host is None:
+            raise ReadFailed("vCenter does not know this host", str(call.address.root))
+        return self._reader.child(host, call.address.child_type, call.address.name)
+
+    def _container(self, call: Call, found: Any) -> Attrs | None:
+        if found is None:
+            return None
+        inventory = self._resolver.containers(fresh=True)
+        moid = str(found._moId)
+        return inventory.attributes(moid) if moid in inventory.containers else None
+
+    def live_host(self, call: Call) -> Attrs | None:
+        """A host's attributes and status as vCenter shows it; None where vCenter does not know it."""
+        from pyVmomi import vmodl
+
+        for _ in range(2):
+            host = self._resolver.find(call.address.root, call)
+            try:
+                return self._status(call, host)
+            except vmodl.fault.ManagedObjectNotFound:
+                self._resolver.forget(call.address)
+        return None
+
+    def _status(self, call: Call, host: Any) -> Attrs | None:
+        if host is None:
+            return None
+        rows = self._reader.rows(Paths(STATUS[:-1]), [host])
+        if not rows:
+            return None
+        parent = rows[0].props.get("parent")
+        moid = str(parent._moId) if parent is not None else ""
+        inventory = self._resolver.containers(fresh=False)
+        if moid not in inventory.containers:
+            inventory = self._resolver.containers(fresh=True)
+        mac = str((call.after or {}).get("mac") or call.declared.get("mac") or "")
+        return host_status(rows[0], mac, inventory.reference(moid))
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        """Raises FleetError naming every privilege that the planned operations need and this user lacks."""
+        wanted = privileges.needed(steps)
+        if not wanted:
+            return
+        try:
+            inventory = self._resolver.containers(fresh=False)
+            entities = {a: self._nearest(a, inventory) for a in wanted}
+            privileges.check(self._link.content, entities, wanted)
+        except FleetError:
+            raise
+        except Exception as problem:
+            failed = faults.read_failed("privileges", problem)
+            raise FleetError(f"{failed.summary}: {failed.detail}") from problem
+
+    def _nearest(self, address: Address, inventory: Any) -> Any:
+        """The object that privileges are checked on: the root itself, what it will be in, or the root folder."""
+        known = self._resolver.known(address)
+        if known:
+            return self._resolver.obj(address, known)
+        for want in self._resolver.wants([address]):
+            for attributes in want.attributes:
+                for name in ("cluster", "folder", "parent", "datacenter"):
+                    text = attributes.get(name)
+                    if isinstance(text, str) and text and not text.startswith("path:"):
+                        return self._nearest(Address.parse(text), inventory)
+        return self.root_folder()
+
+    def run(self, operation: Operation, call: Call) -> Attrs:
+        with self._link.watched() as sent:
+            try:
+                return dict(operation.run(self, call) or {})
+            except Exception as problem:
+                failed = faults.translate(operation.call, problem, sent=sent())
+                if failed is problem:
+                    raise
+                raise failed from problem
+
+    def guard(self, name: str, call: Call) -> bool:
+        with self._reading(f"guard {name}"):
+            status = self.live_host(call)
+            if status is None:
+                raise ReadFailed("vCenter does not know this host", str(call.address.root))
+            if name == "not-connected":
+                return bool(status["connection"] != "connected")
+            if name == "shown-connected":
+                return shown_connected(status, call.facts)
+            raise StepFailed("this guard is not one of vSphere's", name)
+
+    def close(self) -> None:
+        self._link.close()
+        if self.house is not None:
+            self.house.close()
+
+    # --- tools of the operations ---------------------------------------------------------------------------
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def root_folder(self) -> Any:
+        return self._link.content.rootFolder
+
+    def host(self, call: Call) -> Any:
+        return self._resolver.entity(call.address.root, call)
+
+    def manager(self, call: Call, name: str) -> Any:
+        return self._resolver.manager(self.host(call), name)
+
+    def entity(self, address: Any, call: Call) -> Any:
+        return self._resolver.entity(address, call)
+
+    def find(self, address: Any, call: Call) -> Any:
+        return self._resolver.find(address, call)
+
+    def keep(self, address: Address, obj: Any) -> None:
+        self._resolver.keep(address, str(obj._moId))
+
+    def forget(self, address: Address) -> None:
+        self._resolver.forget(address)
+
+    def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
+        return self._collector.one(obj, *paths)
+
+    def read_all(self, objects: Iterable[Any], *paths: str) -> list[tuple[Any, Mapping[str, Any]]]:
+        return [(row.obj, row.props) for row in self._collector.many(objects, *paths)]
+
+    def wait(self, task: Any, call: Call) -> Any:
+        return tasks.wait(self._collector, self._clock, task, call, call.operation)
+
+    # --- hosts' own doors ------------------------------------------------------------------------------------
+
+    def door_stub(self, address: str, trust: Trust) -> Any:
+        """A stub of a host's own SDK; the twin's hosts have theirs in the house, certificate included."""
+        from providers.vsphere.twin import door_stub
+
+        if self.house is not None:
+            return door_stub(self.house, address, trust)
+        return open_stub(address, trust, self._timeout)
+
+    def wait_on(self, link: Link, task: Any, call: Call) -> Any:
+        return tasks.wait(Collector(link), self._clock, task, call, call.operation)

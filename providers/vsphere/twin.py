@@ -1,0 +1,37 @@
+"""The embedded twin as a server: same pyVmomi, no socket."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+from planner.ports import OpenContext
+from providers.vsphere.connect import Trust, WrongCertificate, colons
+
+
+def open_twin(context: OpenContext) -> Any:
+    """The house of this fleet's twin. Writes nothing where the context is not writable."""
+    from providers.twin.house import MachineSpec, open_house
+
+    seed = context.block.get("seed")
+    machines = [MachineSpec(mac=str(r.attributes["mac"]), name=str(r.attributes.get("name") or a.name))
+                for a, r in context.fleet.resources.items()
+                if a.type == "host" and not a.child_type and r.attributes.get("mac")]
+    return open_house(context.folder / "twin", context.fleet.name, seed=Path(str(seed)) if seed else None,
+                      machines=machines, writable=context.writable, clock=context.clock)
+
+
+def door_stub(house: Any, address: str, trust: Trust) -> Any:
+    """A stub of one host's own door, after the check that TLS would have made. Raises WrongCertificate, OSError."""
+    der = ssl.PEM_cert_to_DER_cert(house.door_certificate(address))
+    if not trust.accepts(der):
+        raise WrongCertificate(colons(der))
+    return house.door(address)
+
+
+def credentials() -> tuple[str, str]:
+    """Who may log in to a twin's vCenter."""
+    from providers.twin import house
+
+    return house.USER, house.PASSWORD

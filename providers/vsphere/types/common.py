@@ -1,0 +1,107 @@
+"""What the resource types share: the tools that a session lends to an operation, and small readers of live values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from planner.model import Attrs, StepFailed
+from planner.ports import Call
+
+
+class Tools(Protocol):
+    """What an operation's `run(session, call)` may use of a vSphere session. All raise StepFailed or pyVmomi faults."""
+
+    def host(self, call: Call) -> Any:
+        """The HostSystem that the call's address hangs on."""
+
+    def manager(self, call: Call, name: str) -> Any:
+        """A manager object of that host, by its name in HostConfigManager ("networkSystem")."""
+
+    def entity(self, address: Any, call: Call) -> Any:
+        """The managed object of a datacenter, folder, cluster or host; `address` as value or as text."""
+
+    def root_folder(self) -> Any:
+        """vCenter's root folder."""
+
+    def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
+        """Property values of one managed object by path; unset ones are absent."""
+
+    def read_all(self, objects: Iterable[Any], *paths: str) -> list[tuple[Any, Mapping[str, Any]]]:
+        """The same for several objects of one type, in one query."""
+
+    def wait(self, task: Any, call: Call) -> Any:
+        """Wait for a task; its result. Raises StepFailed with the task's fault."""
+
+    def keep(self, address: Any, obj: Any) -> None:
+        """Remember the managed object that was just made for an address."""
+
+
+def pick(items: Iterable[Any] | None, name: str, field: str = "name") -> Any:
+    """The item whose `field` is `name`; None where there is none."""
+    return next((each for each in items or () if getattr(each, field) == name), None)
+
+
+def need(found: Any, what: str, name: str) -> Any:
+    """`found`, or StepFailed where the object to change is not there."""
+    if found is None:
+        raise StepFailed(f"this {what} does not exist", name, "plan again: something removed it since")
+    return found
+
+
+def editable(value: Any) -> Any:
+    """A deep copy of a live spec to merge changes into: what was read is never changed."""
+    return copy.deepcopy(value)
+
+
+def changed_item(call: Call, attribute: str) -> str:
+    """The one item of a list attribute that this step adds or removes."""
+    before, after = (set((a or {}).get(attribute) or ()) for a in (call.before, call.after))  # type: ignore[arg-type]
+    different = before ^ after
+    if len(different) != 1:
+        raise StepFailed(f"a step changes one item of {attribute}, this one {len(different)}")
+    return str(different.pop())
+
+
+def after(call: Call) -> Attrs:
+    """The attributes to reach; empty where the step removes the object."""
+    return call.after or {}
+
+
+def plain(value: Any) -> Any:
+    """An option's value as JSON-like data: pyVmomi's long, int and byte become int."""
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    return int(value) if isinstance(value, int) else float(value) if isinstance(value, float) else str(value)
+
+
+def quoted(name: str) -> str:
+    """An inventory name as the API wants it written: `%`, `/` and `\\` escaped (ManagedEntity.name)."""
+    return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
+
+
+def unquoted(name: str) -> str:
+    """An inventory name as people write it: the reverse of `quoted`."""
+    if "%" not in name:
+        return name
+    for code, char in (("%2f", "/"), ("%2F", "/"), ("%5c", "\\"), ("%5C", "\\"), ("%25", "%")):
+        name = name.replace(code, char)
+    return name
+
+
+def refuse_children(tools: Tools, what: str, name: str, objects: Iterable[Any]) -> None:
+    """StepFailed naming what is inside: a container is only destroyed when it is empty at that moment."""
+    names = sorted({unquoted(str(props.get("name", obj))) for obj, props in _named(tools, objects)})
+    if names:
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        raise StepFailed(f"this {what} is not empty", f"{name} holds {shown}",
+                         "remove or move what is in it, then plan again")
+
+
+def _named(tools: Tools, objects: Iterable[Any]) -> Iterable[tuple[Any, Mapping[str, Any]]]:
+    by_type: dict[type, list[Any]] = {}
+    for each in objects:
+        by_type.setdefault(type(each), []).append(each)
+    for same in by_type.values():
+        yield from tools.read_all(same, "name")

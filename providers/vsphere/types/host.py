@@ -1,0 +1,74 @@
+"""Host: a member of a cluster, from its birth to its removal. What hangs on it are resource types of their own."""
+
+from __future__ import annotations
+
+from planner.catalog import Operation, ResourceType
+from planner.schema import Field, reference, secret, string
+from providers.vsphere.host import door
+from providers.vsphere.host import operations as do
+from providers.vsphere.host.program import program
+
+_STAYS = "it stays connected"
+
+HOST = ResourceType(
+    name="host",
+    doc="An ESXi host: booted from the network, added to its cluster, configured.",
+    order=2,
+    fields={
+        "name": Field("string", "FQDN by which vCenter adds it; a change is a replacement.", required=True,
+                      check="fqdn", replace=True),
+        "mac": string("MAC of the NIC that it boots from.", check="mac"),
+        "cluster": reference("The cluster that it belongs to. Another one is a move.", "cluster"),
+        "datacenter": Field("ref", "For a standalone host (not supported in this version).", to=("datacenter",),
+                            observed=False),
+        "image": Field("image", "The image that it boots.", observed=False),
+        "root_password": secret("Root's password; set at the host's own door after birth."),
+        "initial_root_password": secret("Root's password right after birth; empty where unset."),
+        "birth": Field("string", "How its birth is noticed: payload (agentless: not supported in this version).",
+                       enum=("payload", "agentless"), observed=False),
+        "force": Field("bool", "Take the host over from another vCenter.", observed=False),
+    },
+    key="mac",
+    unique=("name",),
+    label_doc="the host's label; with for_each its key",
+    program=program,
+    facts=("uuid", "serial", "ip", "certificate", "thumbprint", "version", "build", "image", "born", "boot_time",
+           "staged", "door_maintenance", "password", "connection", "in_maintenance"),
+    operations=(
+        Operation("door.enter_maintenance", "HostSystem.EnterMaintenanceMode_Task", "act",
+                  "Enter maintenance mode, at the host's own door.", door.enter_maintenance,
+                  inverse="door.exit_maintenance", observe=door.observe_maintenance),
+        Operation("door.exit_maintenance", "HostSystem.ExitMaintenanceMode_Task", "act",
+                  "Leave maintenance mode, at the host's own door.", door.exit_maintenance,
+                  inverse="door.enter_maintenance", observe=door.observe_maintenance),
+        Operation("door.set_password", "HostLocalAccountManager.UpdateUser", "act",
+                  "Set root's password, at the host's own door.", door.set_password,
+                  irreversible="the first password is gone", observe=door.observe_password),
+        Operation("host.add", "ClusterComputeResource.AddHost_Task", "act",
+                  "Add the host to its cluster, by the certificate that its birth brought.", do.add,
+                  ("name", "mac", "cluster"), inverse="host.remove", window="maintenance", observe=do.observe_host),
+        Operation("host.remove", "HostSystem.Destroy_Task", "act",
+                  "Remove the host from vCenter; refused unless it is in maintenance mode and without VMs.", do.remove,
+                  inverse="host.add", window="maintenance", observe=do.observe_host),
+        Operation("host.remove_dead", "HostSystem.Destroy_Task", "act",
+                  "Remove a host that is gone from vCenter, with its statistics and permissions.", do.remove_dead,
+                  irreversible="vCenter forgets the host, its statistics and permissions", observe=do.observe_host),
+        Operation("host.disconnect", "HostSystem.DisconnectHost_Task", "act",
+                  "Let vCenter give up its dead connection.", do.disconnect, irreversible=_STAYS,
+                  observe=do.observe_disconnected),
+        Operation("host.reconnect", "HostSystem.ReconnectHost_Task", "act",
+                  "Reconnect the reborn host; statistics, alarms and permissions stay.", do.reconnect,
+                  irreversible=_STAYS, observe=do.observe_reconnected),
+        Operation("host.enter_maintenance", "HostSystem.EnterMaintenanceMode_Task", "act",
+                  "Enter maintenance mode: running VMs are moved away.", do.enter_maintenance,
+                  inverse="host.exit_maintenance", timeout=1800.0, observe=do.observe_maintenance),
+        Operation("host.exit_maintenance", "HostSystem.ExitMaintenanceMode_Task", "act",
+                  "Leave maintenance mode: VMs may land on it.", do.exit_maintenance,
+                  inverse="host.enter_maintenance", observe=do.observe_maintenance),
+        Operation("host.move", "ClusterComputeResource.MoveInto_Task", "act", "Move the host to another cluster.",
+                  do.move, ("cluster",), inverse="host.move", window="maintenance", observe=do.observe_host),
+        Operation("host.verify", "read back", "act", "Read the host back: everything must be as declared.", do.verify,
+                  kind="verify"),
+    ),
+    tested=("twin", "vcsim"),
+)

@@ -1,0 +1,72 @@
+"""A host's time servers, and the service (ntpd) that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.catalog import Operation, ResourceType
+from planner.model import Attrs
+from planner.ports import Call
+from planner.schema import boolean, string, strings
+from providers.vsphere.types import service
+from providers.vsphere.types.common import Tools, after, pick
+
+SERVERS, SERVICE_KEY = "config.dateTimeInfo.ntpConfig.server", "ntpd"
+
+
+def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
+    daemon = pick(props.get(service.PATH), SERVICE_KEY, "key")
+    if daemon is None:
+        return {}
+    return {"ntp": {"servers": [str(s) for s in props.get(SERVERS) or ()], "policy": daemon.policy,
+                    "running": bool(daemon.running)}}
+
+
+def servers(tools: Tools, call: Call) -> None:
+    from pyVmomi import vim
+
+    wanted = after(call).get("servers") or ()
+    config = vim.host.DateTimeConfig(ntpConfig=vim.host.NtpConfig(server=list(wanted)))  # type: ignore[arg-type]
+    tools.manager(call, "dateTimeSystem").UpdateDateTimeConfig(config=config)
+
+
+def policy(tools: Tools, call: Call) -> None:
+    service.set_policy(tools, call, SERVICE_KEY)
+
+
+def start(tools: Tools, call: Call) -> None:
+    service.start_service(tools, call, SERVICE_KEY)
+
+
+def stop(tools: Tools, call: Call) -> None:
+    service.stop_service(tools, call, SERVICE_KEY)
+
+
+NTP = ResourceType(
+    name="ntp",
+    doc="Time servers, and the service that follows them.",
+    parent="host",
+    singleton=True,
+    setting=True,
+    order=5,
+    fields={
+        "servers": strings("Time servers, in order."),
+        "policy": string("When ntpd starts.", default="on", always=True, enum=service.POLICIES),
+        "running": boolean("Whether ntpd runs.", default=True, always=True),
+    },
+    owns={"service": (SERVICE_KEY,)},
+    paths=(SERVERS, service.PATH),
+    read=read,
+    baseline={"ntp": {"servers": [], "policy": "off", "running": False}},
+    operations=(
+        Operation("ntp.servers", "HostDateTimeSystem.UpdateDateTimeConfig", "update", "Set the time servers.", servers,
+                  ("servers",), inverse="ntp.servers"),
+        Operation("ntp.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set when ntpd starts.", policy,
+                  ("policy",), inverse="ntp.policy"),
+        Operation("ntp.start", "HostServiceSystem.StartService", "update", "Start ntpd.", start, ("running",),
+                  inverse="ntp.stop", to={"running": True}),
+        Operation("ntp.stop", "HostServiceSystem.StopService", "update", "Stop ntpd.", stop, ("running",),
+                  inverse="ntp.start", to={"running": False}),
+    ),
+)

@@ -1,0 +1,74 @@
+"""A service of a host: its start policy, and whether it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.catalog import Operation, ResourceType
+from planner.model import Attrs, Unknown
+from planner.ports import Call
+from planner.schema import boolean, string
+from providers.vsphere.types.common import Tools, after
+
+PATH = "config.service.service"
+POLICIES = ("on", "off", "automatic")
+
+
+def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
+    return {each.key: {"policy": each.policy, "running": bool(each.running)}
+            for each in props.get(PATH) or () if each.key in wanted}
+
+
+def set_policy(tools: Tools, call: Call, name: str) -> None:
+    tools.manager(call, "serviceSystem").UpdateServicePolicy(id=name, policy=after(call)["policy"])
+
+
+def start_service(tools: Tools, call: Call, name: str) -> None:
+    tools.manager(call, "serviceSystem").StartService(id=name)
+
+
+def stop_service(tools: Tools, call: Call, name: str) -> None:
+    tools.manager(call, "serviceSystem").StopService(id=name)
+
+
+def policy(tools: Tools, call: Call) -> None:
+    set_policy(tools, call, call.address.name)
+
+
+def start(tools: Tools, call: Call) -> None:
+    start_service(tools, call, call.address.name)
+
+
+def stop(tools: Tools, call: Call) -> None:
+    stop_service(tools, call, call.address.name)
+
+
+SERVICE = ResourceType(
+    name="service",
+    doc="A service of the host (TSM-SSH, TSM, …).",
+    parent="host",
+    setting=True,
+    order=14,
+    fields={
+        "policy": string("When it starts: with the host (on), with its firewall ports (automatic), never (off).",
+                         enum=POLICIES),
+        "running": boolean("Whether it runs now."),
+    },
+    label_doc="the service's key: TSM-SSH, TSM, …",
+    paths=(PATH,),
+    read=read,
+    baseline={
+        "TSM-SSH": {"policy": "off", "running": False},
+        "TSM": {"policy": "off", "running": False},
+        "*": {"policy": Unknown("read after birth"), "running": Unknown("read after birth")},
+    },
+    operations=(
+        Operation("service.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set the start policy.", policy,
+                  ("policy",), inverse="service.policy"),
+        Operation("service.start", "HostServiceSystem.StartService", "update", "Start the service.", start,
+                  ("running",), inverse="service.stop", to={"running": True}),
+        Operation("service.stop", "HostServiceSystem.StopService", "update", "Stop the service.", stop,
+                  ("running",), inverse="service.start", to={"running": False}),
+    ),
+)

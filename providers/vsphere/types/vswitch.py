@@ -1,0 +1,120 @@
+"""Standard virtual switch of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.catalog import Operation, ResourceType
+from planner.model import Attrs, Unknown
+from planner.ports import Call
+from planner.schema import integer, strings
+from providers.vsphere.types.common import Tools, after, editable, need, pick
+
+PATH = "config.network.vswitch"
+
+
+def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
+    found: dict[str, Attrs] = {}
+    for each in props.get(PATH) or ():
+        spec = each.spec
+        uplinks: Any = sorted(_uplinks(spec))
+        found[each.name] = {"uplinks": uplinks, "mtu": int(each.mtu or spec.mtu or 1500), "ports": int(spec.numPorts)}
+    return found
+
+
+def _uplinks(spec: Any) -> list[str]:
+    nics = getattr(spec.bridge, "nicDevice", None) or []  # BondBridge: a list; SimpleBridge: one name
+    return [nics] if isinstance(nics, str) else [str(n) for n in nics]
+
+
+def _bridge(spec: Any, uplinks: list[str]) -> None:
+    """Put these uplinks into a spec, and keep its failover order to NICs that it has (the API refuses others)."""
+    from pyVmomi import vim
+
+    had = _uplinks(spec)
+    if not uplinks:
+        spec.bridge = None
+    elif isinstance(spec.bridge, vim.host.VirtualSwitch.BondBridge):
+        spec.bridge.nicDevice = uplinks
+    else:
+        spec.bridge = vim.host.VirtualSwitch.BondBridge(nicDevice=uplinks)
+    order = getattr(getattr(spec.policy, "nicTeaming", None), "nicOrder", None)
+    if order is not None:
+        standby = [n for n in order.standbyNic or () if n in uplinks]
+        active = [n for n in order.activeNic or () if n in uplinks]
+        order.activeNic = active + [n for n in uplinks if n not in had and n not in active + standby]
+        order.standbyNic = standby
+
+
+def add(tools: Tools, call: Call) -> None:
+    from pyVmomi import vim
+
+    wanted = after(call)
+    spec = vim.host.VirtualSwitch.Specification(numPorts=wanted.get("ports") or 128, mtu=wanted.get("mtu") or 1500)
+    _bridge(spec, [str(n) for n in wanted.get("uplinks") or ()])  # type: ignore[union-attr]
+    tools.manager(call, "networkSystem").AddVirtualSwitch(vswitchName=call.address.name, spec=spec)
+
+
+def update(tools: Tools, call: Call) -> None:
+    live = tools.read(tools.host(call), PATH).get(PATH)
+    spec, wanted = editable(need(pick(live, call.address.name), "vSwitch", call.address.name).spec), after(call)
+    if "uplinks" in wanted:
+        _bridge(spec, [str(n) for n in wanted["uplinks"] or ()])  # type: ignore[union-attr]
+    if wanted.get("mtu") is not None:
+        spec.mtu = wanted["mtu"]
+    if wanted.get("ports") is not None:
+        spec.numPorts = wanted["ports"]
+    tools.manager(call, "networkSystem").UpdateVirtualSwitch(vswitchName=call.address.name, spec=spec)
+
+
+def remove(tools: Tools, call: Call) -> None:
+    tools.manager(call, "networkSystem").RemoveVirtualSwitch(vswitchName=call.address.name)
+
+
+def released(before: Attrs | None, now: Attrs | None) -> list[str]:
+    """Uplinks that the vSwitch gives up."""
+    old, new = (before or {}).get("uplinks") or (), (now or {}).get("uplinks") or ()
+    return [str(n) for n in old if n not in new] if "uplinks" in (now or {}) else []  # type: ignore[union-attr, operator]
+
+
+def shrinks(before: Attrs, now: Attrs) -> bool:
+    """A smaller MTU goes innermost first; an uplink is released before another switch takes it."""
+    return bool(released(before, now)) or mtu_shrinks(before, now)
+
+
+def mtu_shrinks(before: Attrs, now: Attrs) -> bool:
+    old, new = before.get("mtu"), now.get("mtu")
+    return isinstance(old, int) and isinstance(new, int) and new < old
+
+
+def cuts(before: Attrs | None, now: Attrs | None) -> str:
+    gone = released(before, now)
+    return f"may cut management, where it runs over {', '.join(gone)}" if gone else ""
+
+
+VSWITCH = ResourceType(
+    name="vswitch",
+    doc="A standard virtual switch.",
+    parent="host",
+    order=7,
+    fields={
+        "uplinks": strings("Physical NICs that it uses (vmnic names).", unordered=True, default=[]),
+        "mtu": integer("Largest frame, in bytes.", default=1500, check="mtu"),
+        "ports": integer("Number of ports (fixed by newer ESXi itself).", minimum=1, maximum=4088),
+    },
+    distinct=("uplinks",),
+    label_doc="the switch's name",
+    paths=(PATH,),
+    read=read,
+    baseline={"vSwitch0": {"uplinks": ["vmnic0"], "mtu": 1500, "ports": Unknown("read after birth")}},
+    operations=(
+        Operation("vswitch.add", "HostNetworkSystem.AddVirtualSwitch", "create", "Create the vSwitch.", add,
+                  ("uplinks", "mtu", "ports"), inverse="vswitch.remove"),
+        Operation("vswitch.update", "HostNetworkSystem.UpdateVirtualSwitch", "update",
+                  "Set uplinks, MTU and ports; its policies stay.", update, ("uplinks", "mtu", "ports"),
+                  inverse="vswitch.update", disruptive=cuts, early=shrinks),
+        Operation("vswitch.remove", "HostNetworkSystem.RemoveVirtualSwitch", "delete", "Remove the vSwitch.", remove,
+                  inverse="vswitch.add"),
+    ),
+)
