@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from planner.cli.options import OnFailureChoice
 from planner.cli.terminal import Usage, answer_json, emit, note, paint
 from planner.cli.wiring import Bench, outputs
-from planner.model import Diagnostic, FleetError, State, Step
+from planner.model import Diagnostic, FleetError, Incomplete, State, Step
+from planner.ports import Event
 
 if TYPE_CHECKING:
     from planner.execute.engine import Engine, Outcome
@@ -116,9 +117,15 @@ class Job:
         from planner.cli.progress import progress
         from planner.execute.walk import Stop
 
-        stop = Stop()
+        stop, seen = Stop(), Seen()
         with progress(self.steps, as_json=self.conduct.json, total=self.total) as listener, stop_signals(stop):
-            outcome = start(self._engine(stop, listener))
+            seen.listener = listener
+            try:
+                outcome = start(self._engine(stop, seen))
+            except Exception as error:
+                if not seen.steps:
+                    raise
+                raise _incomplete(error, self.place) from error
         report(outcome, as_json=self.conduct.json)
         if outcome.unfinished:  # threads hang in calls that were left: the interpreter would wait for them
             for stream in (sys.stdout, sys.stderr):
@@ -140,6 +147,28 @@ class Job:
             catalog=place.catalog, fleet=place.fleet, sessions=sessions, live=place.sessions.live, store=place.store,
             secret=place.secrets, clock=place.sessions.clock, who=Who(user(), host(), self.conduct.reason, ci_job()),
             listener=listener, stop=stop, parallelism=self.conduct.parallelism, outputs=evaluated, new_id=run_id)
+
+
+class Seen:
+    """A listener that remembers whether any step was begun: from then on "nothing was changed" would be a lie."""
+
+    def __init__(self) -> None:
+        self.listener: Listener = lambda _event: None
+        self.steps = False
+
+    def __call__(self, event: Event) -> None:
+        self.steps = self.steps or bool(event.step)
+        self.listener(event)
+
+
+def _incomplete(error: Exception, place: Bench) -> Incomplete:
+    """What broke a run off that had begun, as exit code 3."""
+    found = error.diagnostics if isinstance(error, FleetError) else (
+        Diagnostic("error", f"unexpected {type(error).__name__}", str(error)[:500]),)
+    path = place.source.path
+    return Incomplete(*found, Diagnostic(
+        "error", "the run was broken off part-way", remedy=f"`fleet resume {path}` finishes it, `fleet rollback {path}`"
+        " undoes it"))
 
 
 def report(outcome: Outcome, *, as_json: bool) -> None:

@@ -277,3 +277,18 @@ def test_declined_is_1_and_changes_nothing(world: World, fleet: Run, monkeypatch
     assert "Plan: 2 to create" in out
     assert "not approved" in err
     assert world.calls == []
+
+
+@pytest.mark.parametrize(("at", "code"), [(0, 1), (1, 3)])
+def test_what_breaks_a_run_off_is_3_once_something_changed(world: World, fleet: Run, at: int, code: int) -> None:
+    def hook(point: str, _step: str) -> None:
+        if point == "before" and len(world.calls) == at:
+            raise RuntimeError("no space left")
+
+    if at:
+        world.hook = hook
+    else:
+        Path(".fleet").write_text("not a folder")
+    found, _, err = fleet("apply", "toy.json", "--auto-approve")
+    assert found == code
+    assert ("fleet resume" in err) is (code == 3)
