@@ -100,4 +100,4 @@ def run_plan(place: Bench, plan: Plan, conduct: Conduct, *, details: bool) -> in
     def run(engine: Engine) -> Outcome:
         return start(engine, plan, ApplyOptions(conduct.on_failure.value), images)
 
-    return Job(place, plan.steps, conduct).run(run)
+    return Job(place, plan.steps, plan.steps, conduct).run(run)

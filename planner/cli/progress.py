@@ -24,15 +24,15 @@ MAX_BARS = 20
 
 
 @contextmanager
-def progress(steps: Sequence[Step], *, as_json: bool = False, total: int = 0) -> Iterator[Listener]:
-    """A listener for the engine; it may be called from any thread. `total`: steps to count, 0 for all."""
+def progress(steps: Sequence[Step], *, as_json: bool = False) -> Iterator[Listener]:
+    """A listener for the engine; it may be called from any thread. `steps`: those that are to come."""
     if as_json:
         yield _locked(_json_line)
     elif is_terminal(sys.stderr):
         with _bars(steps) as listener:
             yield listener
     else:
-        yield _locked(PlainLines(total or len(steps), note))
+        yield _locked(PlainLines(len(steps), note))
 
 
 def _locked(listener: Listener) -> Listener:
@@ -128,14 +128,16 @@ class Bars:
                 self._end(title, bar, event)
 
     def _end(self, title: str, bar: TaskID, event: Event) -> None:
-        self.ended[title] = self.ended.get(title, 0) + 1
-        self.display.update(bar, advance=1, what="")
-        self.display.update(self.overall, advance=1)
         if event.kind == "failed":
             self.display.update(bar, what="[bold red]failed[/]")
             self.display.console.print(
-                f"[bold red]failed[/] {_markup(_what(event))}: {_markup(event.message)}", highlight=False)
-        elif self.ended[title] >= self.totals.get(title, 1) and len(self.totals) > MAX_BARS:
+                f"[bold red]failed[/] {_markup(event.address)} {event.operation}: {_markup(event.message)}",
+                highlight=False)
+            return
+        self.ended[title] = self.ended.get(title, 0) + 1
+        self.display.update(bar, advance=1, what="")
+        self.display.update(self.overall, advance=1)
+        if self.ended[title] >= self.totals.get(title, 1) and len(self.totals) > MAX_BARS:
             self.display.update(bar, visible=False)
 
 

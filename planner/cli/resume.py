@@ -37,9 +37,10 @@ def command(path: options.Path, auto_approve: options.AutoApprove = False, reaso
             emit(render(view, paint()))
         place.secrets.check(place.fleet, {step.address.root for step in plan.steps})
         approve(conduct, f"{'Go on rolling back' if backward else 'Finish'} run {info.run}?")
-        left = [s for s in view.steps if s.outcome not in (("undone",) if backward else ("done", "skipped"))]
+        settled = {s.id for s in view.steps if s.outcome in (("undone",) if backward else ("done", "skipped"))}
+        left = [step for step in plan.steps if step.id not in settled]
 
         def run(engine: Engine) -> Outcome:
             return start(engine, ApplyOptions(conduct.on_failure.value))
 
-        return Job(place, plan.steps, conduct, total=len(left)).run(run)
+        return Job(place, plan.steps, left, conduct).run(run)

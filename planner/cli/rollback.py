@@ -42,7 +42,7 @@ def command(path: options.Path,
         def begin(engine: Engine) -> Outcome:
             return start(engine, info.run)
 
-        return Job(place, plan.steps, conduct, total=len(undo)).run(begin)
+        return Job(place, plan.steps, undo, conduct).run(begin)
 
 
 def reverse(place: Bench, run: str) -> tuple[RunInfo, Plan, list[Step]]:

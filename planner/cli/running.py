@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -105,12 +105,12 @@ def _say(text: str) -> None:
 
 @dataclass(slots=True)
 class Job:
-    """One run to be: which steps, and the engine call that does it."""
+    """One run to be. `steps` are the plan's, `left` those that progress counts."""
 
     place: Bench
     steps: Sequence[Step]
+    left: Sequence[Step]
     conduct: Conduct
-    total: int = field(default=0)  # steps that progress counts; 0: all
 
     def run(self, start: Callable[[Engine], Outcome]) -> int:
         """Open the sessions that the steps need, run, print how it ended. Returns the exit code."""
@@ -118,7 +118,7 @@ class Job:
         from planner.execute.walk import Stop
 
         stop, seen = Stop(), Seen()
-        with progress(self.steps, as_json=self.conduct.json, total=self.total) as listener, stop_signals(stop):
+        with progress(self.left, as_json=self.conduct.json) as listener, stop_signals(stop):
             seen.listener = listener
             try:
                 outcome = start(self._engine(stop, seen))
