@@ -81,7 +81,7 @@ def marks(view: StepView, before: StepView | None) -> list[tuple[bool, str]]:
     if step.irreversible:
         found.append((True, f"IRREVERSIBLE: {step.irreversible}"))
     if step.disruptive:
-        found.append((True, f"MAY CUT: {step.disruptive}"))
+        found.append((True, f"DISRUPTIVE: {step.disruptive}"))
     if step.kind == "manual":
         found.append((True, "BY HAND: a person must do this while apply waits"))
     if view.guard:
@@ -156,7 +156,7 @@ def summary(review: Review) -> str:
              ("forget", "forget"), ("adopt", "adopt"), ("restore", "restore"))
     objects = [f"{counts[key]} to {verb}" for verb, key in verbs if counts[key]]
     steps = [count(counts["steps"], "step") + (f" on {count(counts['hosts'], 'host')}" if counts["hosts"] else "")]
-    for key, words in (("irreversible", "irreversible"), ("disruptive", "that may cut something"),
+    for key, words in (("irreversible", "irreversible"), ("disruptive", "disruptive"),
                        ("manual", "by hand"), ("guarded", "only if needed")):
         if counts[key]:
             steps.append(f"{counts[key]} {words}")

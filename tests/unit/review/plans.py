@@ -121,7 +121,7 @@ def _born(steps: Steps, key: str, cluster: str, number: int) -> tuple[Change, ..
     steps.add(host, "host.add", None, attributes, undo="host.remove", needs=(cluster,))
     if key == "esx01":  # the first host also shrinks an MTU, so that its program has a shape of its own
         steps.add(host.under("vswitch", "vSwitch0"), "vswitch.update", {"mtu": 1500}, {"mtu": 1400}, assumed=True,
-                  undo="vswitch.update", disruptive="the host's management network")
+                  undo="vswitch.update", disruptive="may cut management: vmk0's uplink")
     steps.add(dns, "dns.update", {"servers": []}, {"servers": ["10.0.0.53"]}, undo="dns.update", assumed=True)
     steps.add(vswitch, "vswitch.add", None, {"uplinks": ["vmnic1"], "mtu": 9000}, undo="vswitch.remove")
     steps.add(portgroup, "portgroup.add", None, {"vswitch": "vSwitch1", "vlan": 20}, undo="portgroup.remove")
@@ -172,7 +172,7 @@ def day() -> Plan:
     vswitch, group = one.under("vswitch", "vSwitch0"), one.under("portgroup", "Backup | old")
     steps.add(vswitch, "vswitch.update", {"uplinks": ["vmnic0"], "mtu": 1500},
               {"uplinks": ["vmnic0", "vmnic2"], "mtu": 9000}, undo="vswitch.update",
-              disruptive="the host's management network")
+              disruptive="may cut management: vmk0's uplink")
     steps.add(group, "portgroup.remove", {"vswitch": "vSwitch1", "vlan": 30}, None, undo="portgroup.add")
     steps.add(two, "host.reconnect", {"connection": "notResponding"}, {"connection": "connected"},
               when="not-connected", irreversible="it stays connected")

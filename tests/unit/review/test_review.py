@@ -85,13 +85,13 @@ def test_irreversible_and_disruptive_steps_are_named() -> None:
             assert f"IRREVERSIBLE: {step.irreversible}" in found
             assert f"stays: {step.operation}" in found
         if step.disruptive:
-            assert f"MAY CUT: {step.disruptive}" in found
+            assert f"DISRUPTIVE: {step.disruptive}" in found
 
 
 def test_summary_counts() -> None:
     assert summary(review(plans.day(), plans.catalog())) == (
         "Plan: 2 to change, 1 to replace, 1 to delete, 1 to forget, 1 to restore. 5 steps on 3 hosts, 2 irreversible,"
-        " 1 that may cut something, 1 only if needed.")
+        " 1 disruptive, 1 only if needed.")
 
 
 def test_vcenter_before_and_after_the_hosts() -> None:
