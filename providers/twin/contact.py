@@ -1,0 +1,155 @@
+"""Between vCenter and its hosts: who answers, what vCenter remembers of a host that does not, and where VMs may go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from providers.twin.machines import tls_identity
+from providers.twin.model import Box, Cluster, Host, Hypervisor, Vm
+
+if TYPE_CHECKING:
+    from providers.twin.inventory import Inventory
+
+
+class Contact:
+    """vCenter's side of its connections. `late`: a host that is gone shows as connected until something asks it."""
+
+    def __init__(self, inventory: Inventory, fleet: str, instance: str) -> None:
+        self.inventory = inventory
+        self.fleet = fleet
+        self.instance = instance
+        self.late = False
+
+    def box(self, mac: str) -> Box | None:
+        return self.inventory.get(mac, Box)
+
+    def box_at(self, name: str) -> Box | None:
+        """The machine that this name or address leads to, whether it answers or not."""
+        wanted = name.lower()
+        for box in self.inventory.all(Box):
+            if wanted in (box.name.lower(), box.ip) or (box.running and wanted in addresses(box.running)):
+                return box
+        return None
+
+    def seen(self, host: Host) -> Hypervisor:
+        """What vCenter shows of a host: what runs there, or its copy from when contact was lost."""
+        if host.seen is not None:
+            return host.seen
+        box = self.inventory.need(host.mac, Box)
+        if box.running is None:
+            raise AssertionError(f"{host.name} is connected, but machine {host.mac} is {box.power}")
+        return box.running
+
+    def reachable(self, host: Host) -> Box | None:
+        """The machine behind a connected host; None where vCenter cannot talk to it."""
+        return None if host.seen is not None else self.inventory.need(host.mac, Box)
+
+    def connect(self, host: Host, box: Box) -> None:
+        """vCenter has just logged in and made its own account: the machine is the truth again."""
+        running = box.running
+        if running is None:
+            raise AssertionError(f"machine {box.mac} is {box.power}")
+        running.manager = self.instance
+        host.connection, host.seen, host.boots = "connected", None, running.born
+        host.uuid, host.serial, host.ip = box.uuid, box.serial, box.ip
+        host.thumbprint = ""
+        self.inventory.mark(host, box)
+        self.inventory.attach(host, running.config)
+
+    def thumbprint(self, host: Host) -> str:
+        """The SHA-1 thumbprint that vCenter trusts for a host (kept when contact is lost)."""
+        if host.thumbprint:
+            return host.thumbprint
+        return tls_identity(self.fleet, self.inventory.need(host.mac, Box)).sha1
+
+    def lose(self, host: Host, *, gone: bool) -> None:
+        """Contact is lost: vCenter keeps a copy of what it last saw. `gone`: the hypervisor ends, VMs with it."""
+        if host.seen is not None:
+            return
+        host.thumbprint = self.thumbprint(host)
+        copy = clone(self.seen(host))
+        copy.accounts = {}
+        host.seen = copy
+        if not self.late:
+            host.connection = "notResponding"
+        self.inventory.mark(host)
+        if gone:
+            self._lose_vms(host)
+
+    def notice(self, host: Host) -> None:
+        """vCenter finds out that a host which it shows as connected does not answer."""
+        if host.seen is not None and host.connection == "connected":
+            host.connection = "notResponding"
+            self.inventory.mark(host)
+
+    def _lose_vms(self, host: Host) -> None:
+        cluster = self.inventory.get(host.parent, Cluster)
+        restarts = cluster is not None and bool(cluster.das.get("enabled"))
+        for machine in self.inventory.vms_on(host):
+            if machine.power != "poweredOn":
+                continue
+            target = self.target(machine, host, running=False) if restarts else None
+            if target is not None:
+                self.inventory.place(machine, target)
+            else:
+                machine.power = "poweredOff"
+                self.inventory.mark(machine)
+
+    # --- where virtual machines may go --------------------------------------------------------------------
+
+    def target(self, machine: Vm, source: Host, *, running: bool) -> Host | None:
+        """A host of the same cluster that can take a VM. `running`: by vMotion, so both ends need a tagged adapter."""
+        for host in self.inventory.below(source.parent):
+            if isinstance(host, Host) and host.id != source.id and self.takes(machine, source, host, running=running):
+                return host
+        return None
+
+    def takes(self, machine: Vm, source: Host, target: Host, *, running: bool) -> bool:
+        """Whether a VM can live on that host: datastores, port groups, vMotion adapters, no maintenance."""
+        if target.connection != "connected" or target.seen is not None:
+            return False
+        there = self.seen(target)
+        if there.maintenance or not set(machine.networks) <= set(there.config.portgroups):
+            return False
+        if not set(machine.datastores) <= self.inventory.uses(target):
+            return False
+        return not running or (tagged(self.seen(source), "vmotion") and tagged(there, "vmotion"))
+
+    def evacuate(self, host: Host, *, powered_off: bool) -> list[str]:
+        """Move VMs away for maintenance mode. Returns the names of running VMs that cannot move; nothing moves then."""
+        cluster = self.inventory.get(host.parent, Cluster)
+        automatic = cluster is not None and bool(cluster.drs.get("enabled")) and (
+            cluster.drs.get("defaultVmBehavior", "fullyAutomated") == "fullyAutomated"
+        )
+        moves: list[tuple[Vm, Host]] = []
+        stuck: list[str] = []
+        for machine in self.inventory.vms_on(host):
+            on = machine.power == "poweredOn"
+            if not on and not (powered_off and automatic):
+                continue
+            target = self.target(machine, host, running=on) if automatic else None
+            if target is not None:
+                moves.append((machine, target))
+            elif on:
+                stuck.append(machine.name)
+        if not stuck:
+            for machine, target in moves:
+                self.inventory.place(machine, target)
+        return stuck
+
+
+def addresses(hypervisor: Hypervisor) -> set[str]:
+    """The addresses at which a host's own door answers."""
+    return {nic.ip for nic in hypervisor.config.vnics.values() if nic.ip and "management" in nic.services}
+
+
+def tagged(hypervisor: Hypervisor, service: str) -> bool:
+    """Whether some VMkernel adapter is tagged for that service."""
+    return any(service in nic.services for nic in hypervisor.config.vnics.values())
+
+
+def clone(hypervisor: Hypervisor) -> Hypervisor:
+    """A deep copy."""
+    return msgspec.convert(msgspec.to_builtins(hypervisor), Hypervisor)

@@ -1,0 +1,126 @@
+"""The twin's inventory as canonical data: equal dumps mean equal live, whatever way led there.
+
+Without MoRefs, times, certificates, tasks and events. What a fleet cannot take back has keys of its own, so that tests
+can leave it out: `power` (and boot numbers), `connections`, `passwords`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from providers.twin.inventory import descend
+from providers.twin.model import Box, Cluster, Datacenter, Datastore, Folder, Host, Hypervisor, Network, Vm
+
+if TYPE_CHECKING:
+    from providers.twin.house import House
+
+
+def dump(house: House) -> dict[str, Any]:
+    """Keys: inventory (path → what it is), hosts (name → …), machines (MAC → what runs there), datastores, networks,
+    vms, settings; apart: power, connections, passwords."""
+    inventory = house.inventory
+    hosts = {each.name: each for each in inventory.all(Host)}
+    boxes = sorted(inventory.all(Box), key=lambda box: box.mac)
+    return {
+        "inventory": {path: facts for path, facts in sorted(_containers(house))},
+        "hosts": {name: _host(house, hosts[name]) for name in sorted(hosts)},
+        "machines": {box.mac: _machine(house, box) for box in boxes if box.running is not None},
+        "datastores": {inventory.path(each): _datastore(house, each) for each in _by_path(house, Datastore)},
+        "networks": {inventory.path(each): _names(house, each) for each in _by_path(house, Network)},
+        "vms": {inventory.path(each): _vm(house, each) for each in _by_path(house, Vm)},
+        "settings": dict(sorted(inventory.site.settings.items())),
+        "power": {box.mac: box.power for box in boxes},
+        "connections": {name: hosts[name].connection for name in sorted(hosts)},
+        "passwords": {
+            box.mac: {user: found.digest for user, found in sorted(box.running.accounts.items())}
+            for box in boxes
+            if box.running is not None
+        },
+    }
+
+
+def _by_path(house: House, kind: Any) -> list[Any]:
+    return sorted(house.inventory.all(kind), key=house.inventory.path)
+
+
+def _containers(house: House) -> list[tuple[str, dict[str, Any]]]:
+    from providers.twin.inventory import ROOT
+
+    found: list[tuple[str, dict[str, Any]]] = []
+    for each in descend(house.inventory, ROOT):
+        path = house.inventory.path(each)
+        if isinstance(each, Datacenter):
+            found.append((path, {"type": "datacenter"}))
+        elif isinstance(each, Folder):
+            found.append((path, {"type": "folder", "holds": each.holds}))
+        elif isinstance(each, Cluster):
+            found.append((path, {"type": "cluster", "das": _sorted(each.das), "drs": _sorted(each.drs)}))
+    return found
+
+
+def _host(house: House, host: Host) -> dict[str, Any]:
+    """`config` is what vCenter shows; that of a reborn host is its memory of it."""
+    seen = house.contact.seen(host)
+    return {
+        "parent": house.inventory.path(house.inventory.need(host.parent, Cluster)),
+        "mac": host.mac,
+        "uuid": host.uuid,
+        "maintenance": seen.maintenance,
+        "version": seen.version,
+        "build": seen.build,
+        "config": config(seen),
+        "vms": sorted(each.name for each in house.inventory.vms_on(host)),
+    }
+
+
+def _machine(house: House, box: Box) -> dict[str, Any]:
+    running = box.running
+    if running is None:
+        return {}
+    return {
+        "maintenance": running.maintenance,
+        "managed": "this vCenter" if running.manager == house.instance else running.manager,
+        "image": running.image,
+        "version": running.version,
+        "build": running.build,
+        "config": config(running),
+    }
+
+
+def config(hypervisor: Hypervisor) -> dict[str, Any]:
+    """A host's configuration: switches, port groups, adapters, mounts, resolver, time; deviations of the rest."""
+    found: dict[str, Any] = _sorted(msgspec.to_builtins(hypervisor.config))
+    for switch in found.get("vswitches", {}).values():
+        if "uplinks" in switch:
+            switch["uplinks"].sort()  # which ones counts, not in what order they were added
+    return found
+
+
+def _datastore(house: House, store: Datastore) -> dict[str, Any]:
+    return {"type": store.type, "server": store.server, "path": store.path, "hosts": _names(house, store)}
+
+
+def _names(house: House, entity: Datastore | Network) -> list[str]:
+    return sorted(each.name for each in house.inventory.users(entity.id))
+
+
+def _vm(house: House, machine: Vm) -> dict[str, Any]:
+    host = house.inventory.get(machine.host, Host)
+    stores = (house.inventory.get(each, Datastore) for each in machine.datastores)
+    return {
+        "host": host.name if host else "",
+        "power": machine.power,
+        "state": machine.state,
+        "datastores": sorted(each.name for each in stores if each is not None),
+        "networks": sorted(machine.networks),
+    }
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(each) for each in value]
+    return value

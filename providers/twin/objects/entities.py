@@ -1,0 +1,225 @@
+"""Datastore, Network and VirtualMachine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyVmomi import VmomiSupport as Vm
+from pyVmomi import vim, vmodl
+
+from providers.twin import model
+from providers.twin.core.base import ManagedObject, method, prop
+from providers.twin.core.meta import data
+from providers.twin.objects.base import EntityObject, check_name
+from providers.twin.objects.cluster import pool_id
+
+_CAPACITY = 4 << 40  # bytes
+
+
+def volume_path(store: model.Datastore) -> str:
+    """Where a host mounts a datastore."""
+    return f"/vmfs/volumes/{store.id.replace('datastore-', '7e0a11c0-')}"
+
+
+class DatastoreObject(EntityObject):
+    """`vim.Datastore`: an NFS export shared by the hosts that mount it, or a VMFS volume of the seed."""
+
+    wire = "Datastore"
+    kind = model.Datastore
+
+    def _accessible(self) -> bool:
+        return any(each.connection == "connected" for each in self.house.inventory.users(self.moid))
+
+    @prop("summary")
+    def summary(self) -> Any:
+        doc = self.doc
+        return data(
+            vim.Datastore.Summary,
+            datastore=self.ref(),
+            name=doc.name,
+            url=f"ds://{volume_path(doc)}/",
+            capacity=Vm.long(_CAPACITY),
+            freeSpace=Vm.long(_CAPACITY // 2),
+            accessible=self._accessible(),
+            multipleHostAccess=len(self.house.inventory.users(self.moid)) > 1,
+            type=doc.type,
+            maintenanceMode="normal",
+        )
+
+    @prop("info")
+    def info(self) -> Any:
+        doc = self.doc
+        common = {
+            "name": doc.name, "url": f"ds://{volume_path(doc)}/", "freeSpace": Vm.long(_CAPACITY // 2),
+            "maxFileSize": Vm.long(62 << 40),
+        }
+        if doc.type == "VMFS":
+            return data(vim.Datastore.Info, **common)
+        return data(vim.host.NasDatastoreInfo, nas=nas_volume(doc), **common)
+
+    @prop("host")
+    def host(self) -> Any:
+        mounts = []
+        for each in self.house.inventory.users(self.moid):
+            mount = self.house.contact.seen(each).config.nfs.get(self.doc.name)
+            mounts.append(data(
+                vim.Datastore.HostMount, key=self.at(each.id).ref(),
+                mountInfo=mount_info(self.doc, mount.access if mount else "readWrite"),
+            ))
+        return mounts
+
+    @prop("vm")
+    def vm(self) -> list[ManagedObject]:
+        return self.objects(each for each in self.house.inventory.all(model.Vm) if self.moid in each.datastores)
+
+    @method("Rename_Task", mutates=True, task=True)
+    def rename(self, newName: str) -> None:
+        wanted, before = check_name(newName), self.doc.name
+        if wanted == before:
+            return
+        self.siblings(wanted)
+        for host in self.house.inventory.users(self.moid):
+            config = self.house.contact.seen(host).config
+            if before in config.nfs:
+                config.nfs[wanted] = config.nfs.pop(before)
+            box = self.house.contact.reachable(host)
+            self.house.inventory.mark(box if box is not None else host)
+        self.house.inventory.rename(self.doc, wanted)
+
+
+def nas_volume(store: model.Datastore) -> Any:
+    """HostNasVolume of an NFS datastore."""
+    return data(
+        vim.host.NasVolume, type=store.type, name=store.name, capacity=Vm.long(_CAPACITY), remoteHost=store.server,
+        remotePath=store.path, remoteHostNames=list(store.servers) or [store.server], protocolEndpoint=False,
+        securityType="AUTH_SYS",
+    )
+
+
+def mount_info(store: model.Datastore, access: str) -> Any:
+    """HostMountInfo."""
+    return data(vim.host.MountInfo, path=volume_path(store), accessMode=access, mounted=True, accessible=True)
+
+
+class NetworkObject(EntityObject):
+    """`vim.Network`: a port group name in use on at least one host of the datacenter."""
+
+    wire = "Network"
+    kind = model.Network
+
+    @prop("summary")
+    def summary(self) -> Any:
+        return data(vim.Network.Summary, network=self.ref(), name=self.name, accessible=True, ipPoolName="")
+
+    @prop("host")
+    def host(self) -> list[ManagedObject]:
+        return self.objects(self.house.inventory.users(self.moid))
+
+    @prop("vm")
+    def vm(self) -> list[ManagedObject]:
+        hosts = {each.id for each in self.house.inventory.users(self.moid)}
+        return self.objects(
+            each for each in self.house.inventory.all(model.Vm) if self.name in each.networks and each.host in hosts
+        )
+
+
+class VmObject(EntityObject):
+    """`vim.VirtualMachine`: what planning and evacuation need of one."""
+
+    wire = "VirtualMachine"
+    kind = model.Vm
+
+    @property
+    def _host(self) -> model.Host:
+        return self.house.inventory.need(self.doc.host, model.Host)
+
+    @prop("runtime.powerState")
+    def power_state(self) -> str:
+        return str(self.doc.power)
+
+    @prop("runtime.connectionState")
+    def connection_state(self) -> str:
+        return "disconnected" if self._host.connection != "connected" else str(self.doc.state)
+
+    @prop("runtime.host")
+    def runtime_host(self) -> ManagedObject:
+        return self.at(self.doc.host)
+
+    @prop("runtime", "summary.runtime")
+    def runtime(self) -> Any:
+        return data(
+            vim.vm.RuntimeInfo, host=self.at(self.doc.host).ref(), connectionState=self.connection_state(),
+            powerState=self.doc.power, toolsInstallerMounted=False, numMksConnections=0, recordReplayState="inactive",
+            suspendInterval=Vm.long(0), onlineStandby=False, consolidationNeeded=False,
+        )
+
+    @prop("summary.config")
+    def summary_config(self) -> Any:
+        return data(
+            vim.vm.Summary.ConfigSummary, name=self.name, template=False, uuid=self.doc.uuid, vmPathName="",
+            instanceUuid=self.house.derived_uuid("vm instance", self.doc.uuid),
+        )
+
+    @prop("config.uuid")
+    def uuid(self) -> str:
+        return str(self.doc.uuid)
+
+    @prop("config.instanceUuid")
+    def instance_uuid(self) -> str:
+        return self.house.derived_uuid("vm instance", self.doc.uuid)
+
+    @prop("config.name")
+    def config_name(self) -> str:
+        return self.name
+
+    @prop("config.template")
+    def template(self) -> bool:
+        return False
+
+    @prop("guest.hostName", "guest.ipAddress")
+    def guest(self) -> None:
+        return None
+
+    @prop("datastore")
+    def datastore(self) -> list[ManagedObject]:
+        found = (self.house.inventory.get(each, model.Datastore) for each in self.doc.datastores)
+        return self.objects(each for each in found if each is not None)
+
+    @prop("network")
+    def network(self) -> list[ManagedObject]:
+        return self.objects(
+            each for each in self.house.inventory.used_by(self._host, model.Network) if each.name in self.doc.networks
+        )
+
+    @prop("resourcePool")
+    def resource_pool(self) -> ManagedObject:
+        return self.at(pool_id(self._host.parent))
+
+    def _reachable(self) -> None:
+        if self.house.contact.reachable(self._host) is None:
+            raise vmodl.fault.HostNotConnected(msg=f"The host {self._host.name} is not connected.")
+
+    def _power(self, wanted: str) -> None:
+        self._reachable()
+        if self.doc.power == wanted:
+            raise vim.fault.InvalidPowerState(requestedState=wanted, existingState=wanted)
+        if wanted == "poweredOn" and self.house.contact.seen(self._host).maintenance:
+            raise vim.fault.InvalidState(msg=f"The host {self._host.name} is in maintenance mode.")
+        self.doc.power = wanted
+        self.house.inventory.mark(self.doc)
+
+    @method("PowerOnVM_Task", mutates=True, task=True)
+    def power_on(self, host: Any = None) -> None:
+        if host is not None and host._moId != self.doc.host:
+            raise vmodl.fault.NotSupported(msg="The twin powers a VM on only where it is registered")
+        self._power("poweredOn")
+
+    @method("PowerOffVM_Task", mutates=True, task=True)
+    def power_off(self) -> None:
+        self._power("poweredOff")
+
+    @method("UnregisterVM", mutates=True)
+    def unregister(self) -> None:
+        if self.doc.power == "poweredOn" and self._host.connection == "connected":
+            raise vim.fault.InvalidPowerState(requestedState="poweredOff", existingState="poweredOn")
+        self.house.inventory.remove(self.doc)

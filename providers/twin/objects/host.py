@@ -1,0 +1,329 @@
+"""HostSystem: what is the same at vCenter and at the host's own door, and the base of the host's managers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+from pyVmomi import VmomiSupport as Vm
+from pyVmomi import vim
+
+from providers.twin.core.base import ManagedObject, prop
+from providers.twin.core.meta import data
+from providers.twin.core.service import host_about
+from providers.twin.machines import tls_identity
+from providers.twin.model import Box, HostConfig, Hypervisor
+from providers.twin.objects.base import HouseObject
+from providers.twin.views import network, options, services
+
+_MEMORY = 512 << 30  # bytes
+_CORES, _MHZ = 32, 2400
+VENDOR, MODEL = "Fleet", "Twin Server G1"
+
+MANAGERS = {
+    "networkSystem": "HostNetworkSystem",
+    "virtualNicManager": "HostVirtualNicManager",
+    "dateTimeSystem": "HostDateTimeSystem",
+    "serviceSystem": "HostServiceSystem",
+    "firewallSystem": "HostFirewallSystem",
+    "advancedOption": "OptionManager",
+    "datastoreSystem": "HostDatastoreSystem",
+    "accountManager": "HostLocalAccountManager",
+}
+"""Fields of HostConfigManager that the twin plays → wire types."""
+
+
+def moment(seconds: float) -> datetime:
+    """A time as the API shows it."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+class HostObject(HouseObject):
+    """`vim.HostSystem`."""
+
+    wire = "HostSystem"
+
+    @property
+    def box(self) -> Box:
+        """The machine."""
+        raise NotImplementedError
+
+    def hypervisor(self) -> Hypervisor:
+        """What to show: what runs there, or what vCenter remembers of it."""
+        raise NotImplementedError
+
+    def open(self) -> tuple[Box, Hypervisor]:
+        """For a change: what runs there. Raises vmodl.fault.HostNotConnected or HostNotReachable."""
+        raise NotImplementedError
+
+    def manager_id(self, field: str) -> str:
+        """Id of the manager at this field of configManager."""
+        raise NotImplementedError
+
+    def manager(self, field: str) -> ManagedObject:
+        found = self.world.find(self.manager_id(field))
+        if found is None:
+            raise AssertionError(f"no {field} of {self.name}")
+        return found
+
+    def changed(self) -> None:
+        """The configuration of what runs here changed: keep it, and let vCenter's datastores and networks follow."""
+        box = self.box
+        self.house.inventory.mark(box)
+        host = self.house.inventory.host_of(box.mac)
+        if host is not None and host.seen is None and box.running is not None:
+            self.house.inventory.attach(host, box.running.config)
+
+    # --- status -------------------------------------------------------------------------------------------
+
+    @prop("name")
+    def p_name(self) -> str:
+        return self.name
+
+    @prop("parent")
+    def p_parent(self) -> ManagedObject | None:
+        return self.parent
+
+    @prop("runtime.connectionState")
+    def connection_state(self) -> str:
+        return "connected"
+
+    @prop("runtime.powerState")
+    def power_state(self) -> str:
+        return "poweredOn" if self.connection_state() == "connected" else "unknown"
+
+    @prop("runtime.inMaintenanceMode")
+    def in_maintenance(self) -> bool:
+        return self.hypervisor().maintenance
+
+    @prop("runtime.bootTime")
+    def boot_time(self) -> datetime:
+        return moment(self.hypervisor().boot_time)
+
+    @prop("runtime", "summary.runtime")
+    def runtime(self) -> Any:
+        return data(
+            vim.host.RuntimeInfo, connectionState=self.connection_state(), powerState=self.power_state(),
+            standbyMode="none", inMaintenanceMode=self.in_maintenance(), inQuarantineMode=False,
+            bootTime=self.boot_time(), hostMaxVirtualDiskCapacity=Vm.long(62 << 40), cryptoState="incapable",
+        )
+
+    # --- hardware -----------------------------------------------------------------------------------------
+
+    def identity(self) -> tuple[str, str]:
+        """Hardware UUID and serial number to show."""
+        return self.box.uuid, self.box.serial
+
+    @prop("hardware.systemInfo")
+    def system_info(self) -> Any:
+        uuid, serial = self.identity()
+        return data(
+            vim.host.SystemInfo, vendor=VENDOR, model=MODEL, uuid=uuid, serialNumber=serial,
+            otherIdentifyingInfo=[data(
+                vim.host.SystemIdentificationInfo, identifierValue=serial,
+                identifierType=data("ElementDescription", label="Service tag", summary="Service tag of the system",
+                                    key="ServiceTag"),
+            )],
+        )
+
+    @prop("hardware")
+    def hardware(self) -> Any:
+        return data(
+            vim.host.HardwareInfo, systemInfo=self.system_info(), memorySize=Vm.long(_MEMORY),
+            cpuInfo=data(vim.host.CpuInfo, numCpuPackages=2, numCpuCores=_CORES, numCpuThreads=2 * _CORES,
+                         hz=Vm.long(_MHZ * 1_000_000)),
+            biosInfo=data(vim.host.BIOSInfo, biosVersion="1.0", vendor=VENDOR),
+            cpuPkg=[
+                data(vim.host.CpuPackage, index=number, vendor="other", hz=Vm.long(_MHZ * 1_000_000),
+                     busHz=Vm.long(100_000_000), description="Twin CPU @ 2.40GHz",
+                     threadId=list(range(number * _CORES, (number + 1) * _CORES)))
+                for number in range(2)
+            ],
+        )
+
+    @prop("summary.hardware")
+    def summary_hardware(self) -> Any:
+        uuid, _ = self.identity()
+        return data(
+            vim.host.Summary.HardwareSummary, vendor=VENDOR, model=MODEL, uuid=uuid, memorySize=Vm.long(_MEMORY),
+            cpuModel="Twin CPU @ 2.40GHz", cpuMhz=_MHZ, numCpuPkgs=2, numCpuCores=_CORES, numCpuThreads=2 * _CORES,
+            numNics=len(self.box.nics), numHBAs=1,
+        )
+
+    @prop("config.product", "summary.config.product")
+    def product(self) -> Any:
+        found = self.hypervisor()
+        return _about(found.version, found.build)
+
+    def thumbprint(self) -> str:
+        """SHA-1 of the certificate to show."""
+        return tls_identity(self.house.name, self.box).sha1
+
+    @prop("summary.config")
+    def summary_config(self) -> Any:
+        nics = self.hypervisor().config.vnics.values()
+        return data(
+            vim.host.Summary.ConfigSummary, name=self.name, port=443, sslThumbprint=self.thumbprint(),
+            product=self.product(), vmotionEnabled=any("vmotion" in nic.services for nic in nics),
+            faultToleranceEnabled=any("faultToleranceLogging" in nic.services for nic in nics),
+        )
+
+    @prop("summary.managementServerIp")
+    def management_server(self) -> str | None:
+        return None
+
+    @prop("summary")
+    def summary(self) -> Any:
+        return data(
+            vim.host.Summary, host=self.ref(), hardware=self.summary_hardware(), runtime=self.runtime(),
+            config=self.summary_config(), quickStats=data(vim.host.Summary.QuickStats), overallStatus="green",
+            rebootRequired=False, managementServerIp=self.management_server(),
+        )
+
+    # --- configuration ------------------------------------------------------------------------------------
+
+    @prop("config.network.vswitch")
+    def vswitch(self) -> Any:
+        return network.vswitches(self.hypervisor().config)
+
+    @prop("config.network.portgroup")
+    def portgroup(self) -> Any:
+        return network.portgroups(self.hypervisor().config)
+
+    @prop("config.network.vnic")
+    def vnic(self) -> Any:
+        return network.vnics(self.hypervisor().config)
+
+    @prop("config.network.pnic")
+    def pnic(self) -> Any:
+        return network.pnics(self.box)
+
+    @prop("config.network.dnsConfig")
+    def dns_config(self) -> Any:
+        return network.dns(self.hypervisor().config)
+
+    @prop("config.network")
+    def network_info(self) -> Any:
+        return network.network_info(self.box, self.hypervisor().config)
+
+    @prop("config.virtualNicManagerInfo.netConfig")
+    def net_config(self) -> Any:
+        return network.net_configs(self.hypervisor().config)
+
+    @prop("config.virtualNicManagerInfo")
+    def nic_manager_info(self) -> Any:
+        return data(vim.host.VirtualNicManagerInfo, netConfig=self.net_config())
+
+    @prop("config.dateTimeInfo")
+    def date_time_info(self) -> Any:
+        return services.date_time_info(self.hypervisor())
+
+    @prop("config.service")
+    def service_info(self) -> Any:
+        return services.service_info(self.hypervisor())
+
+    @prop("config.firewall")
+    def firewall_info(self) -> Any:
+        return services.firewall_info(self.hypervisor())
+
+    @prop("config.option")
+    def option_values(self) -> Any:
+        return options.values(self.hypervisor().config)
+
+    @prop("config.optionDef")
+    def option_definitions(self) -> Any:
+        return options.definitions()
+
+    @prop("config.fileSystemVolume")
+    def volumes(self) -> Any:
+        return data(vim.host.FileSystemVolumeInfo, volumeTypeList=["VMFS", "NFS", "NFS41"], mountInfo=self.mounts())
+
+    @prop("config.fileSystemVolume.mountInfo")
+    def mounts(self) -> Any:
+        found = []
+        for name, mount in self.hypervisor().config.nfs.items():
+            volume = data(
+                vim.host.NasVolume, type=mount.type, name=name, capacity=Vm.long(4 << 40), remoteHost=mount.server,
+                remotePath=mount.path, remoteHostNames=list(mount.servers) or [mount.server], protocolEndpoint=False,
+                securityType="AUTH_SYS",
+            )
+            info = data(vim.host.MountInfo, path=f"/vmfs/volumes/{name}", accessMode=mount.access, mounted=True,
+                        accessible=True)
+            found.append(data(vim.host.FileSystemMountInfo, mountInfo=info, volume=volume))
+        return found
+
+    @prop("config.lockdownMode")
+    def lockdown(self) -> str:
+        return "lockdownDisabled"
+
+    @prop("config.adminDisabled")
+    def admin_disabled(self) -> bool:
+        return False
+
+    @prop("config")
+    def config(self) -> Any:
+        return data(
+            vim.host.ConfigInfo, host=self.ref(), product=self.product(), network=self.network_info(),
+            virtualNicManagerInfo=self.nic_manager_info(), service=self.service_info(), firewall=self.firewall_info(),
+            option=self.option_values(), optionDef=self.option_definitions(), dateTimeInfo=self.date_time_info(),
+            fileSystemVolume=self.volumes(), lockdownMode=self.lockdown(), adminDisabled=False,
+            deploymentInfo=data(vim.host.DeploymentInfo, bootedFromStatelessCache=False), wakeOnLanCapable=False,
+        )
+
+    @prop("configManager")
+    def config_manager(self) -> Any:
+        return data(vim.host.ConfigManager, **{field: self.manager(field).ref() for field in MANAGERS})
+
+
+@cache
+def _about(version: str, build: str) -> Any:
+    return host_about(version=version, build=build)
+
+
+class HostManager(HouseObject):
+    """A manager object of a host: another view of the same configuration."""
+
+    def __init__(self, host: HostObject, moid: str) -> None:
+        super().__init__(host.world, moid)
+        self.host = host
+
+    @property
+    def entity(self) -> ManagedObject:
+        return self.host
+
+    def hypervisor(self) -> Hypervisor:
+        return self.host.hypervisor()
+
+    @property
+    def config(self) -> HostConfig:
+        return self.hypervisor().config
+
+    @contextmanager
+    def editing(self) -> Iterator[HostConfig]:
+        """A copy of the configuration to change; it holds once the block ends well.
+
+        Raises vim.fault.HostConfigFault for a change that would leave the host without a management path: vCenter
+        loses such a host, and the host rolls back.
+        """
+        _, running = self.host.open()
+        config = msgspec.convert(msgspec.to_builtins(running.config), HostConfig)
+        yield config
+        if not managed(config):
+            raise vim.fault.HostConfigFault(
+                msg=f"The change would cut {self.host.name} from its management network; it was rolled back."
+            )
+        running.config = config
+        self.host.changed()
+
+
+def managed(config: HostConfig) -> bool:
+    """Whether some adapter tagged for management leads to a physical port."""
+    for nic in config.vnics.values():
+        group = config.portgroups.get(nic.portgroup)
+        if "management" in nic.services and group and config.vswitches[group.vswitch].uplinks:
+            return True
+    return False

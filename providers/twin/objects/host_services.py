@@ -1,0 +1,185 @@
+"""HostDateTimeSystem, HostServiceSystem, HostFirewallSystem and a host's OptionManager."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from providers.twin import baseline
+from providers.twin.core.base import method, prop
+from providers.twin.core.meta import field_types
+from providers.twin.facts.firewall import rulesets
+from providers.twin.facts.options import options
+from providers.twin.facts.services import POLICIES, SERVICES
+from providers.twin.objects.host import HostManager, moment
+from providers.twin.objects.network_system import invalid, refused
+from providers.twin.views import options as option_views
+from providers.twin.views import services
+
+
+class DateTimeSystem(HostManager):
+    """`vim.host.DateTimeSystem`."""
+
+    wire = "HostDateTimeSystem"
+
+    @prop("dateTimeInfo")
+    def date_time_info(self) -> Any:
+        return services.date_time_info(self.hypervisor())
+
+    @method("QueryDateTime")
+    def query_date_time(self) -> datetime:
+        box, _ = self.host.open()
+        return moment(self.house.clock.now() + box.skew)
+
+    @method("UpdateDateTime", mutates=True)
+    def update_date_time(self, dateTime: datetime) -> None:
+        box, _ = self.host.open()
+        box.skew = dateTime.timestamp() - self.house.clock.now()
+        self.house.inventory.mark(box)
+
+    @method("RefreshDateTimeSystem")
+    def refresh(self) -> None:
+        self.host.open()
+
+    @method("UpdateDateTimeConfig", mutates=True)
+    def update_config(self, config: Any) -> None:
+        for name in field_types(type(config)):
+            if getattr(config, name) not in (None, []) and name not in ("timeZone", "ntpConfig", "protocol"):
+                raise vmodl.fault.NotSupported(msg=f"The twin does not simulate HostDateTimeConfig.{name}")
+        if config.protocol not in (None, "ntp"):
+            raise vmodl.fault.NotSupported(msg=f"The twin does not simulate the clock protocol {config.protocol}")
+        if config.ntpConfig is not None and config.ntpConfig.configFile:
+            raise vmodl.fault.NotSupported(msg="The twin does not simulate HostNtpConfig.configFile")
+        with self.editing() as edited:
+            if config.timeZone is not None:
+                if config.timeZone != "UTC":
+                    raise refused(f"ESXi runs in UTC: no time zone {config.timeZone}.")
+                edited.time_zone = config.timeZone
+            if config.ntpConfig is not None:
+                edited.ntp = [str(each) for each in config.ntpConfig.server]
+
+
+class ServiceSystem(HostManager):
+    """`vim.host.ServiceSystem`."""
+
+    wire = "HostServiceSystem"
+
+    @prop("serviceInfo")
+    def service_info(self) -> Any:
+        return services.service_info(self.hypervisor())
+
+    @method("RefreshServices")
+    def refresh(self) -> None:
+        self.host.open()
+
+    def _state(self, key: str) -> Any:
+        _, running = self.host.open()
+        if key not in SERVICES:
+            raise vim.fault.NotFound(msg=f"The host {self.host.name} has no service {key}.")
+        return baseline.service(running, key)
+
+    @method("UpdateServicePolicy", mutates=True)
+    def update_policy(self, id: str, policy: str) -> None:
+        state = self._state(id)
+        if policy not in POLICIES:
+            raise invalid("policy", f"{policy!r} is none of {', '.join(POLICIES)}.")
+        with self.editing() as config:
+            baseline.set_service(config, id, policy, self._kept(id, state.running))
+
+    @method("StartService", mutates=True)
+    def start(self, id: str) -> None:
+        state = self._state(id)
+        with self.editing() as config:
+            baseline.set_service(config, id, state.policy, self._kept(id, True))
+
+    @method("StopService", mutates=True)
+    def stop(self, id: str) -> None:
+        state = self._state(id)
+        if SERVICES[id].required:
+            raise vim.fault.InvalidState(msg=f"The service {id} is required and cannot be stopped.")
+        if id == "vpxa":
+            raise vmodl.fault.NotSupported(msg="The twin does not simulate stopping vpxa (it cuts the host off)")
+        with self.editing() as config:
+            baseline.set_service(config, id, state.policy, False)
+
+    @method("RestartService", mutates=True)
+    def restart(self, id: str) -> None:
+        state = self._state(id)
+        if not state.running:
+            raise vim.fault.InvalidState(msg=f"The service {id} is not running.")
+        self.house.inventory.mark(self.host.box)
+
+    @staticmethod
+    def _kept(key: str, running: bool) -> bool:
+        """vpxa's state follows from who manages the host; everything else's is kept."""
+        return SERVICES[key].running if key == "vpxa" else running
+
+
+class FirewallSystem(HostManager):
+    """`vim.host.FirewallSystem`."""
+
+    wire = "HostFirewallSystem"
+
+    @prop("firewallInfo")
+    def firewall_info(self) -> Any:
+        return services.firewall_info(self.hypervisor())
+
+    @method("RefreshFirewall")
+    def refresh(self) -> None:
+        self.host.open()
+
+    @method("EnableRuleset", mutates=True)
+    def enable(self, id: str) -> None:
+        self._set(id, True)
+
+    @method("DisableRuleset", mutates=True)
+    def disable(self, id: str) -> None:
+        self._set(id, False)
+
+    def _set(self, key: str, enabled: bool) -> None:
+        self.host.open()
+        fact = rulesets().get(key)
+        if fact is None:
+            raise vim.fault.NotFound(msg=f"The host {self.host.name} has no firewall rule set {key}.")
+        if fact.required and not enabled:
+            raise refused(f"The rule set {key} is required and cannot be disabled.")
+        with self.editing() as config:
+            baseline.set_ruleset(config, key, enabled)
+
+
+class HostOptions(HostManager):
+    """`vim.option.OptionManager` of a host."""
+
+    wire = "OptionManager"
+
+    @prop("setting")
+    def setting(self) -> Any:
+        return option_views.values(self.config)
+
+    @prop("supportedOption")
+    def supported(self) -> Any:
+        return option_views.definitions()
+
+    @method("QueryOptions")
+    def query(self, name: str | None = None) -> Any:
+        found = option_views.values(self.config, name)
+        if not found:
+            raise vim.fault.InvalidName(name=name, msg=f"The host has no advanced option {name!r}.")
+        return found
+
+    @method("UpdateOptions", mutates=True)
+    def update(self, changedValue: Any) -> None:
+        if not changedValue:
+            raise invalid("changedValue", "There is nothing to change.")
+        with self.editing() as config:
+            for each in changedValue:
+                fact = options().get(each.key)
+                if fact is None:
+                    raise vim.fault.InvalidName(name=each.key, msg=f"The host has no advanced option {each.key!r}.")
+                if fact.readonly or not option_views.accepts(fact, each.value):
+                    kind = type(each.value).__name__
+                    raise invalid("changedValue.value", f"{each.key} does not take {each.value!r} ({kind}).")
+                value: bool | int | str = each.value
+                baseline.set_option(config, each.key, int(value) if fact.kind in ("l", "i") else value)
