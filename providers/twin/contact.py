@@ -28,10 +28,11 @@ class Contact:
     def box_at(self, name: str) -> Box | None:
         """The machine that this name or address leads to, whether it answers or not."""
         wanted = name.lower()
-        for box in self.inventory.all(Box):
-            if wanted in (box.name.lower(), box.ip) or (box.running and wanted in addresses(box.running)):
+        boxes = self.inventory.all(Box)
+        for box in boxes:
+            if box.ip == wanted or box.name.lower() == wanted:
                 return box
-        return None
+        return next((box for box in boxes if box.running and wanted in addresses(box.running)), None)
 
     def seen(self, host: Host) -> Hypervisor:
         """What vCenter shows of a host: what runs there, or its copy from when contact was lost."""

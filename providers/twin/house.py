@@ -222,7 +222,8 @@ class House:
         """The machine is up: factory defaults, new certificate, empty root password, unknown to any vCenter.
 
         `boot` is the boot that ends here (`Machine.boot`): RuntimeError when another one has begun since. `uuid`,
-        `serial`, `ip` and `certificate` (PEM) are those of a birth outside of the twin. Raises KeyError for an unknown MAC.
+        `serial`, `ip` and `certificate` (PEM) are those of a birth outside of the twin. Raises KeyError for an
+        unknown MAC.
         """
         from providers.twin.boots import come_up
 

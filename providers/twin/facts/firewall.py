@@ -1,7 +1,7 @@
 """The firewall rule sets of an ESXi 8.0.3 host (HostRuleset) and which are open right after a stateless boot.
 
 One line a rule set: key | label | flags | rules. Flags: e enabled, r required, f fixed address list; `s=KEY` the
-service that it belongs to. A rule is direction/protocol/port (i inbound, o outbound; a trailing "s" on the port: source port).
+service that it belongs to. A rule is direction/protocol/port (i inbound, o outbound; a trailing "s": source port).
 Ports are the ones that VMware documents for each rule set.
 """
 

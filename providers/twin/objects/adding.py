@@ -58,7 +58,7 @@ def check_clock(box: Box, name: str) -> None:
     """Raises vim.fault.HostConnectFault for a clock that is off by more than a day."""
     if abs(box.skew) > _MOST_SKEW:
         raise vim.fault.HostConnectFault(
-            msg=f"The clock of {name} is {abs(box.skew) / 3600:.0f} hours away from vCenter's (limit 24 h): set it first"
+            msg=f"The clock of {name} is {abs(box.skew) / 3600:.0f} hours off vCenter's (limit 24 h): set it first"
         )
 
 

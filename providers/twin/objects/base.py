@@ -32,7 +32,7 @@ class HouseWorld(World):
         self.subject = ""  # the host that the call in progress turned out to change
 
     def commit(self) -> None:
-        """As the base; a call on a cluster that changes a host (AddHost, MoveInto) is recorded with that host's name."""
+        """As the base. A call on a cluster that changes a host (AddHost, MoveInto) is recorded with its name."""
         if self.subject:
             self.calls[-1] = replace(self.calls[-1], host=self.subject)
             self.subject = ""

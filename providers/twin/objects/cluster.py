@@ -104,7 +104,7 @@ class ClusterObject(EntityObject):
             if each.connection == "connected" and not self.house.contact.seen(each).maintenance
         ]
         return data(
-            vim.ClusterComputeResource.Summary,
+            "ClusterComputeResourceSummary",
             totalCpu=len(hosts) * _CORES * _MHZ,
             totalMemory=len(hosts) * _MEMORY,
             numCpuCores=len(hosts) * _CORES,
@@ -128,12 +128,12 @@ class ClusterObject(EntityObject):
     @prop("configurationEx")
     def configuration_ex(self) -> Any:
         return data(
-            vim.cluster.ConfigInfoEx,
+            "ClusterConfigInfoEx",
             dasConfig=self.das_config(),
             drsConfig=self.drs_config(),
-            dpmConfigInfo=data(vim.cluster.DpmConfigInfo, enabled=False, defaultDpmBehavior="automated",
+            dpmConfigInfo=data("ClusterDpmConfigInfo", enabled=False, defaultDpmBehavior="automated",
                                hostPowerActionRate=3),
-            proactiveDrsConfig=data(vim.cluster.ProactiveDrsConfigInfo, enabled=False),
+            proactiveDrsConfig=data("ClusterProactiveDrsConfigInfo", enabled=False),
         )
 
     @prop("lifecycleManaged", "configManagerEnabled")

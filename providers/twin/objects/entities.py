@@ -34,7 +34,7 @@ class DatastoreObject(EntityObject):
     def summary(self) -> Any:
         doc = self.doc
         return data(
-            vim.Datastore.Summary,
+            "DatastoreSummary",
             datastore=self.ref(),
             name=doc.name,
             url=f"ds://{volume_path(doc)}/",
@@ -54,8 +54,8 @@ class DatastoreObject(EntityObject):
             "maxFileSize": Vm.long(62 << 40),
         }
         if doc.type == "VMFS":
-            return data(vim.Datastore.Info, **common)
-        return data(vim.host.NasDatastoreInfo, nas=nas_volume(doc), **common)
+            return data("DatastoreInfo", **common)
+        return data("NasDatastoreInfo", nas=nas_volume(doc), **common)
 
     @prop("host")
     def host(self) -> Any:
@@ -63,7 +63,7 @@ class DatastoreObject(EntityObject):
         for each in self.house.inventory.users(self.moid):
             mount = self.house.contact.seen(each).config.nfs.get(self.doc.name)
             mounts.append(data(
-                vim.Datastore.HostMount, key=self.at(each.id).ref(),
+                "DatastoreHostMount", key=self.at(each.id).ref(),
                 mountInfo=mount_info(self.doc, mount.access if mount else "readWrite"),
             ))
         return mounts
@@ -90,7 +90,7 @@ class DatastoreObject(EntityObject):
 def nas_volume(store: model.Datastore) -> Any:
     """HostNasVolume of an NFS datastore."""
     return data(
-        vim.host.NasVolume, type=store.type, name=store.name, capacity=Vm.long(_CAPACITY), remoteHost=store.server,
+        "HostNasVolume", type=store.type, name=store.name, capacity=Vm.long(_CAPACITY), remoteHost=store.server,
         remotePath=store.path, remoteHostNames=list(store.servers) or [store.server], protocolEndpoint=False,
         securityType="AUTH_SYS",
     )
@@ -98,7 +98,7 @@ def nas_volume(store: model.Datastore) -> Any:
 
 def mount_info(store: model.Datastore, access: str) -> Any:
     """HostMountInfo."""
-    return data(vim.host.MountInfo, path=volume_path(store), accessMode=access, mounted=True, accessible=True)
+    return data("HostMountInfo", path=volume_path(store), accessMode=access, mounted=True, accessible=True)
 
 
 class NetworkObject(EntityObject):
@@ -109,7 +109,7 @@ class NetworkObject(EntityObject):
 
     @prop("summary")
     def summary(self) -> Any:
-        return data(vim.Network.Summary, network=self.ref(), name=self.name, accessible=True, ipPoolName="")
+        return data("NetworkSummary", network=self.ref(), name=self.name, accessible=True, ipPoolName="")
 
     @prop("host")
     def host(self) -> list[ManagedObject]:
@@ -148,7 +148,7 @@ class VmObject(EntityObject):
     @prop("runtime", "summary.runtime")
     def runtime(self) -> Any:
         return data(
-            vim.vm.RuntimeInfo, host=self.at(self.doc.host).ref(), connectionState=self.connection_state(),
+            "VirtualMachineRuntimeInfo", host=self.at(self.doc.host).ref(), connectionState=self.connection_state(),
             powerState=self.doc.power, toolsInstallerMounted=False, numMksConnections=0, recordReplayState="inactive",
             suspendInterval=Vm.long(0), onlineStandby=False, consolidationNeeded=False,
         )
@@ -156,7 +156,7 @@ class VmObject(EntityObject):
     @prop("summary.config")
     def summary_config(self) -> Any:
         return data(
-            vim.vm.Summary.ConfigSummary, name=self.name, template=False, uuid=self.doc.uuid, vmPathName="",
+            "VirtualMachineConfigSummary", name=self.name, template=False, uuid=self.doc.uuid, vmPathName="",
             instanceUuid=self.house.derived_uuid("vm instance", self.doc.uuid),
         )
 

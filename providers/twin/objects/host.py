@@ -107,7 +107,7 @@ class HostObject(HouseObject):
     @prop("runtime", "summary.runtime")
     def runtime(self) -> Any:
         return data(
-            vim.host.RuntimeInfo, connectionState=self.connection_state(), powerState=self.power_state(),
+            "HostRuntimeInfo", connectionState=self.connection_state(), powerState=self.power_state(),
             standbyMode="none", inMaintenanceMode=self.in_maintenance(), inQuarantineMode=False,
             bootTime=self.boot_time(), hostMaxVirtualDiskCapacity=Vm.long(62 << 40), cryptoState="incapable",
         )
@@ -122,9 +122,9 @@ class HostObject(HouseObject):
     def system_info(self) -> Any:
         uuid, serial = self.identity()
         return data(
-            vim.host.SystemInfo, vendor=VENDOR, model=MODEL, uuid=uuid, serialNumber=serial,
+            "HostSystemInfo", vendor=VENDOR, model=MODEL, uuid=uuid, serialNumber=serial,
             otherIdentifyingInfo=[data(
-                vim.host.SystemIdentificationInfo, identifierValue=serial,
+                "HostSystemIdentificationInfo", identifierValue=serial,
                 identifierType=data("ElementDescription", label="Service tag", summary="Service tag of the system",
                                     key="ServiceTag"),
             )],
@@ -133,12 +133,12 @@ class HostObject(HouseObject):
     @prop("hardware")
     def hardware(self) -> Any:
         return data(
-            vim.host.HardwareInfo, systemInfo=self.system_info(), memorySize=Vm.long(_MEMORY),
-            cpuInfo=data(vim.host.CpuInfo, numCpuPackages=2, numCpuCores=_CORES, numCpuThreads=2 * _CORES,
+            "HostHardwareInfo", systemInfo=self.system_info(), memorySize=Vm.long(_MEMORY),
+            cpuInfo=data("HostCpuInfo", numCpuPackages=2, numCpuCores=_CORES, numCpuThreads=2 * _CORES,
                          hz=Vm.long(_MHZ * 1_000_000)),
-            biosInfo=data(vim.host.BIOSInfo, biosVersion="1.0", vendor=VENDOR),
+            biosInfo=data("HostBIOSInfo", biosVersion="1.0", vendor=VENDOR),
             cpuPkg=[
-                data(vim.host.CpuPackage, index=number, vendor="other", hz=Vm.long(_MHZ * 1_000_000),
+                data("HostCpuPackage", index=number, vendor="other", hz=Vm.long(_MHZ * 1_000_000),
                      busHz=Vm.long(100_000_000), description="Twin CPU @ 2.40GHz",
                      threadId=list(range(number * _CORES, (number + 1) * _CORES)))
                 for number in range(2)
@@ -149,7 +149,7 @@ class HostObject(HouseObject):
     def summary_hardware(self) -> Any:
         uuid, _ = self.identity()
         return data(
-            vim.host.Summary.HardwareSummary, vendor=VENDOR, model=MODEL, uuid=uuid, memorySize=Vm.long(_MEMORY),
+            "HostHardwareSummary", vendor=VENDOR, model=MODEL, uuid=uuid, memorySize=Vm.long(_MEMORY),
             cpuModel="Twin CPU @ 2.40GHz", cpuMhz=_MHZ, numCpuPkgs=2, numCpuCores=_CORES, numCpuThreads=2 * _CORES,
             numNics=len(self.box.nics), numHBAs=1,
         )
@@ -167,7 +167,7 @@ class HostObject(HouseObject):
     def summary_config(self) -> Any:
         nics = self.hypervisor().config.vnics.values()
         return data(
-            vim.host.Summary.ConfigSummary, name=self.name, port=443, sslThumbprint=self.thumbprint(),
+            "HostConfigSummary", name=self.name, port=443, sslThumbprint=self.thumbprint(),
             product=self.product(), vmotionEnabled=any("vmotion" in nic.services for nic in nics),
             faultToleranceEnabled=any("faultToleranceLogging" in nic.services for nic in nics),
         )
@@ -179,8 +179,8 @@ class HostObject(HouseObject):
     @prop("summary")
     def summary(self) -> Any:
         return data(
-            vim.host.Summary, host=self.ref(), hardware=self.summary_hardware(), runtime=self.runtime(),
-            config=self.summary_config(), quickStats=data(vim.host.Summary.QuickStats), overallStatus="green",
+            "HostListSummary", host=self.ref(), hardware=self.summary_hardware(), runtime=self.runtime(),
+            config=self.summary_config(), quickStats=data("HostListSummaryQuickStats"), overallStatus="green",
             rebootRequired=False, managementServerIp=self.management_server(),
         )
 
@@ -216,7 +216,7 @@ class HostObject(HouseObject):
 
     @prop("config.virtualNicManagerInfo")
     def nic_manager_info(self) -> Any:
-        return data(vim.host.VirtualNicManagerInfo, netConfig=self.net_config())
+        return data("HostVirtualNicManagerInfo", netConfig=self.net_config())
 
     @prop("config.dateTimeInfo")
     def date_time_info(self) -> Any:
@@ -240,20 +240,20 @@ class HostObject(HouseObject):
 
     @prop("config.fileSystemVolume")
     def volumes(self) -> Any:
-        return data(vim.host.FileSystemVolumeInfo, volumeTypeList=["VMFS", "NFS", "NFS41"], mountInfo=self.mounts())
+        return data("HostFileSystemVolumeInfo", volumeTypeList=["VMFS", "NFS", "NFS41"], mountInfo=self.mounts())
 
     @prop("config.fileSystemVolume.mountInfo")
     def mounts(self) -> Any:
         found = []
         for name, mount in self.hypervisor().config.nfs.items():
             volume = data(
-                vim.host.NasVolume, type=mount.type, name=name, capacity=Vm.long(4 << 40), remoteHost=mount.server,
+                "HostNasVolume", type=mount.type, name=name, capacity=Vm.long(4 << 40), remoteHost=mount.server,
                 remotePath=mount.path, remoteHostNames=list(mount.servers) or [mount.server], protocolEndpoint=False,
                 securityType="AUTH_SYS",
             )
-            info = data(vim.host.MountInfo, path=f"/vmfs/volumes/{name}", accessMode=mount.access, mounted=True,
+            info = data("HostMountInfo", path=f"/vmfs/volumes/{name}", accessMode=mount.access, mounted=True,
                         accessible=True)
-            found.append(data(vim.host.FileSystemMountInfo, mountInfo=info, volume=volume))
+            found.append(data("HostFileSystemMountInfo", mountInfo=info, volume=volume))
         return found
 
     @prop("config.lockdownMode")
@@ -267,16 +267,16 @@ class HostObject(HouseObject):
     @prop("config")
     def config(self) -> Any:
         return data(
-            vim.host.ConfigInfo, host=self.ref(), product=self.product(), network=self.network_info(),
+            "HostConfigInfo", host=self.ref(), product=self.product(), network=self.network_info(),
             virtualNicManagerInfo=self.nic_manager_info(), service=self.service_info(), firewall=self.firewall_info(),
             option=self.option_values(), optionDef=self.option_definitions(), dateTimeInfo=self.date_time_info(),
             fileSystemVolume=self.volumes(), lockdownMode=self.lockdown(), adminDisabled=False,
-            deploymentInfo=data(vim.host.DeploymentInfo, bootedFromStatelessCache=False), wakeOnLanCapable=False,
+            deploymentInfo=data("HostDeploymentInfo", bootedFromStatelessCache=False), wakeOnLanCapable=False,
         )
 
     @prop("configManager")
     def config_manager(self) -> Any:
-        return data(vim.host.ConfigManager, **{field: self.manager(field).ref() for field in MANAGERS})
+        return data("HostConfigManager", **{field: self.manager(field).ref() for field in MANAGERS})
 
 
 @cache

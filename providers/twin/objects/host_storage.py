@@ -25,7 +25,7 @@ class DatastoreSystem(HostManager):
 
     @prop("capabilities")
     def capabilities(self) -> Any:
-        return data(vim.host.DatastoreSystem.Capabilities, nfsMountCreationRequired=True,
+        return data("HostDatastoreSystemCapabilities", nfsMountCreationRequired=True,
                     nfsMountCreationSupported=True, localDatastoreSupported=False, vmfsExtentExpansionSupported=True)
 
     def _host(self) -> model.Host:

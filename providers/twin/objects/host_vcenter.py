@@ -102,7 +102,7 @@ class VcenterHost(HostObject, EntityObject):
     def query_connection_info(self) -> Any:
         self.open()
         return data(
-            vim.host.ConnectInfo, serverIp=self.management_server(), inDasCluster=False, host=self.summary(),
+            "HostConnectInfo", serverIp=self.management_server(), inDasCluster=False, host=self.summary(),
             vimAccountNameRequired=False, clusterSupported=True,
         )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyVmomi import vim
-
 from providers.twin.baseline import NIC_TYPES
 from providers.twin.core.base import method, prop
 from providers.twin.core.meta import data
@@ -26,7 +24,7 @@ class NicManager(HostManager):
 
     @prop("info")
     def info(self) -> Any:
-        return data(vim.host.VirtualNicManagerInfo, netConfig=self.net_config())
+        return data("HostVirtualNicManagerInfo", netConfig=self.net_config())
 
     @method("QueryNetConfig")
     def query_net_config(self, nicType: str) -> Any:

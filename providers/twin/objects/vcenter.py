@@ -110,7 +110,7 @@ class VcenterSettings(HouseObject):
         values = self.defaults | self.house.inventory.site.settings
         prefix = f"{name.rstrip('.')}." if name else ""
         return [
-            data(vim.option.OptionValue, key=key, value=values[key])
+            data("OptionValue", key=key, value=values[key])
             for key in sorted(values) if key == name or key.startswith(prefix)
         ]
 
@@ -147,7 +147,7 @@ class Licenses(HouseObject):
 
     @prop("licenses")
     def licenses(self) -> Any:
-        return [data(vim.LicenseManager.LicenseInfo, licenseKey="00000-00000-00000-00000-00000", editionKey="eval",
+        return [data("LicenseManagerLicenseInfo", licenseKey="00000-00000-00000-00000-00000", editionKey="eval",
                      name="Evaluation Mode", total=0, costUnit="")]
 
     @prop("licensedEdition")

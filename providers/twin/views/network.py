@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from pyVmomi import vim
-
 from providers.twin.baseline import NIC_TYPES
-from providers.twin.core.meta import data
+from providers.twin.core.meta import data, vim_type
 from providers.twin.model import Box, HostConfig, Plain, Portgroup, Vnic, Vswitch
 from providers.twin.plain import from_plain, merge, to_plain
 
@@ -50,31 +48,28 @@ def policy_of(switch: Vswitch) -> Plain:
 
 
 def _policy(plain: Plain) -> Any:
-    if plain.keys() == _SHAPE and "standbyNic" not in plain["nicTeaming"].get("nicOrder", {}):
-        return _usual_policy(plain)
-    return from_plain(vim.host.NetworkPolicy, plain)
+    return from_plain(vim_type("HostNetworkPolicy"), plain)
 
 
-_SHAPE = {"security", "nicTeaming", "offloadPolicy", "shapingPolicy"}
+@lru_cache(maxsize=256)
+def _usual_policy(uplinks: tuple[str, ...]) -> Any:
+    """The policy of a switch with these uplinks on which nothing was set."""
+    return _policy(policy_of(Vswitch(uplinks=list(uplinks))))
 
 
-def _usual_policy(plain: Plain) -> Any:
-    """The quick way for the shape that nearly every switch has."""
-    teaming = dict(plain["nicTeaming"])
-    criteria = teaming.pop("failureCriteria", None)
-    order = teaming.pop("nicOrder", None)
-    return data(
-        vim.host.NetworkPolicy,
-        security=data(vim.host.NetworkPolicy.SecurityPolicy, **plain["security"]),
-        nicTeaming=data(
-            vim.host.NetworkPolicy.NicTeamingPolicy,
-            failureCriteria=data(vim.host.NetworkPolicy.NicFailureCriteria, **criteria) if criteria else None,
-            nicOrder=data(vim.host.NetworkPolicy.NicOrderPolicy, **order) if order else None,
-            **teaming,
-        ),
-        offloadPolicy=data(vim.host.NetOffloadCapabilities, **plain["offloadPolicy"]),
-        shapingPolicy=from_plain(vim.host.NetworkPolicy.TrafficShapingPolicy, plain["shapingPolicy"]),
-    )
+def _switch_policy(switch: Vswitch) -> Any:
+    return _policy(policy_of(switch)) if switch.policy else _usual_policy(tuple(switch.uplinks))
+
+
+@cache
+def _no_overrides() -> Any:
+    """The policy of a port group that takes everything from its switch."""
+    return _policy(_NO_OVERRIDES)
+
+
+_NO_OVERRIDES: Plain = {
+    "security": {}, "nicTeaming": {"failureCriteria": {}}, "offloadPolicy": {}, "shapingPolicy": {},
+}
 
 
 def switch_key(name: str) -> str:
@@ -103,15 +98,15 @@ def _vswitch(config: HostConfig, name: str, switch: Vswitch) -> Any:
     bridge = None
     if switch.uplinks:
         bridge = data(
-            vim.host.VirtualSwitch.BondBridge,
+            "HostVirtualSwitchBondBridge",
             nicDevice=list(switch.uplinks),
-            beacon=data(vim.host.VirtualSwitch.BeaconConfig, interval=switch.beacon),
+            beacon=data("HostVirtualSwitchBeaconConfig", interval=switch.beacon),
             linkDiscoveryProtocolConfig=data(
-                vim.host.LinkDiscoveryProtocolConfig, **({"protocol": "cdp", "operation": "listen"} | switch.discovery)
+                "LinkDiscoveryProtocolConfig", **({"protocol": "cdp", "operation": "listen"} | switch.discovery)
             ),
         )
     return data(
-        vim.host.VirtualSwitch,
+        "HostVirtualSwitch",
         name=name,
         key=switch_key(name),
         numPorts=_ELASTIC,
@@ -120,10 +115,10 @@ def _vswitch(config: HostConfig, name: str, switch: Vswitch) -> Any:
         portgroup=groups,
         pnic=[uplink_key(each) for each in switch.uplinks],
         spec=data(
-            vim.host.VirtualSwitch.Specification,
+            "HostVirtualSwitchSpec",
             numPorts=switch.ports,
             bridge=bridge,
-            policy=_policy(policy_of(switch)),
+            policy=_switch_policy(switch),
             mtu=switch.mtu if switch.mtu != 1500 else None,
         ),
     )
@@ -135,34 +130,24 @@ def portgroups(config: HostConfig) -> list[Any]:
 
 
 def _portgroup(config: HostConfig, name: str, group: Portgroup) -> Any:
-    computed = policy_of(config.vswitches[group.vswitch])
-    own: Plain = {"security": {}, "nicTeaming": {"failureCriteria": {}}, "offloadPolicy": {}, "shapingPolicy": {}}
+    switch = config.vswitches[group.vswitch]
+    computed, specified = _switch_policy(switch), _no_overrides()
     if group.policy:
-        computed = merge(computed, group.policy)
-        specified = from_plain(vim.host.NetworkPolicy, merge(own, group.policy))
-    else:
-        specified = data(
-            vim.host.NetworkPolicy,
-            security=data(vim.host.NetworkPolicy.SecurityPolicy),
-            nicTeaming=data(
-                vim.host.NetworkPolicy.NicTeamingPolicy, failureCriteria=data(vim.host.NetworkPolicy.NicFailureCriteria)
-            ),
-            offloadPolicy=data(vim.host.NetOffloadCapabilities),
-            shapingPolicy=data(vim.host.NetworkPolicy.TrafficShapingPolicy),
-        )
+        computed = _policy(merge(policy_of(switch), group.policy))
+        specified = _policy(merge(_NO_OVERRIDES, group.policy))
     ports = [
-        data(vim.host.PortGroup.Port, key=_port_key(device), mac=[nic.mac], type="host")
+        data("HostPortGroupPort", key=_port_key(device), mac=[nic.mac], type="host")
         for device, nic in config.vnics.items()
         if nic.portgroup == name
     ]
     return data(
-        vim.host.PortGroup,
+        "HostPortGroup",
         key=portgroup_key(name),
         port=ports,
         vswitch=switch_key(group.vswitch),
-        computedPolicy=_policy(computed),
+        computedPolicy=computed,
         spec=data(
-            vim.host.PortGroup.Specification, name=name, vlanId=group.vlan, vswitchName=group.vswitch, policy=specified
+            "HostPortGroupSpec", name=name, vlanId=group.vlan, vswitchName=group.vswitch, policy=specified
         ),
     )
 
@@ -176,14 +161,19 @@ def vnics(config: HostConfig) -> list[Any]:
     return [vnic(device, nic) for device, nic in config.vnics.items()]
 
 
-def vnic(device: str, nic: Vnic, *, prefix: str = "") -> Any:
-    """One adapter; `prefix` goes before its key (the network manager's candidates carry their type's name)."""
+def vnic(device: str, nic: Vnic) -> Any:
+    """One adapter."""
+    return _vnic(device, nic, nic_spec(nic), "")
+
+
+def _vnic(device: str, nic: Vnic, spec: Any, prefix: str) -> Any:
+    """`prefix` goes before the key: the network manager's candidates carry their type's name."""
     return data(
-        vim.host.VirtualNic,
+        "HostVirtualNic",
         device=device,
         key=prefix + nic_key(device),
         portgroup=nic.portgroup,
-        spec=nic_spec(nic),
+        spec=spec,
         port=_port_key(device),
     )
 
@@ -193,11 +183,11 @@ def nic_spec(nic: Vnic) -> Any:
     route = None
     if nic.gateway:
         route = data(
-            vim.host.VirtualNic.IpRouteSpec, ipRouteConfig=data(vim.host.IpRouteConfig, defaultGateway=nic.gateway)
+            "HostVirtualNicIpRouteSpec", ipRouteConfig=data("HostIpRouteConfig", defaultGateway=nic.gateway)
         )
     return data(
-        vim.host.VirtualNic.Specification,
-        ip=data(vim.host.IpConfig, dhcp=nic.dhcp, ipAddress=nic.ip or None, subnetMask=nic.netmask or None),
+        "HostVirtualNicSpec",
+        ip=data("HostIpConfig", dhcp=nic.dhcp, ipAddress=nic.ip or None, subnetMask=nic.netmask or None),
         mac=nic.mac,
         portgroup=nic.portgroup,
         mtu=nic.mtu,
@@ -211,15 +201,16 @@ def nic_spec(nic: Vnic) -> Any:
 def net_configs(config: HostConfig, only: str = "") -> list[Any]:
     """HostVirtualNicManagerNetConfig of every nic type (or of one)."""
     found = []
+    specs = [(device, nic, nic_spec(nic)) for device, nic in config.vnics.items()]
     for kind in (only,) if only else NIC_TYPES:
         prefix = f"{kind}."
         found.append(
             data(
-                vim.host.VirtualNicManager.NetConfig,
+                "VirtualNicManagerNetConfig",
                 nicType=kind,
                 multiSelectAllowed=True,
-                candidateVnic=[vnic(device, nic, prefix=prefix) for device, nic in config.vnics.items()],
-                selectedVnic=[prefix + nic_key(device) for device, nic in config.vnics.items() if kind in nic.services],
+                candidateVnic=[_vnic(device, nic, spec, prefix) for device, nic, spec in specs],
+                selectedVnic=[prefix + nic_key(device) for device, nic, _ in specs if kind in nic.services],
             )
         )
     return found
@@ -230,24 +221,34 @@ def pnics(box: Box) -> list[Any]:
     return [_pnic(f"vmnic{number}", number, mac) for number, mac in enumerate(box.nics)]
 
 
+@cache
+def _link_speed() -> Any:
+    return data("PhysicalNicLinkInfo", speedMb=10000, duplex=True)
+
+
+@cache
+def _uplink_spec() -> Any:
+    return data(
+        "PhysicalNicSpec",
+        ip=data("HostIpConfig", dhcp=False, ipAddress="", subnetMask=""),
+        linkSpeed=_link_speed(),
+        enableEnhancedNetworkingStack=False,
+        ensInterruptEnabled=False,
+    )
+
+
 def _pnic(device: str, number: int, mac: str) -> Any:
     return data(
-        vim.host.PhysicalNic,
+        "PhysicalNic",
         key=uplink_key(device),
         device=device,
         pci=f"0000:{0x0B + 8 * number:02x}:00.0",
         driver="nvmxnet3",
         driverVersion="2.0.0.31",
         firmwareVersion="7",
-        linkSpeed=data(vim.host.PhysicalNic.LinkSpeedDuplex, speedMb=10000, duplex=True),
-        validLinkSpecification=[data(vim.host.PhysicalNic.LinkSpeedDuplex, speedMb=10000, duplex=True)],
-        spec=data(
-            vim.host.PhysicalNic.Specification,
-            ip=data(vim.host.IpConfig, dhcp=False, ipAddress="", subnetMask=""),
-            linkSpeed=data(vim.host.PhysicalNic.LinkSpeedDuplex, speedMb=10000, duplex=True),
-            enableEnhancedNetworkingStack=False,
-            ensInterruptEnabled=False,
-        ),
+        linkSpeed=_link_speed(),
+        validLinkSpecification=[_link_speed()],
+        spec=_uplink_spec(),
         wakeOnLanSupported=False,
         mac=mac,
         vmDirectPathGen2Supported=False,
@@ -262,7 +263,7 @@ def dns(config: HostConfig) -> Any:
     """HostDnsConfig of the default TCP/IP stack."""
     found = config.dns
     return data(
-        vim.host.DnsConfig,
+        "HostDnsConfig",
         dhcp=found.dhcp,
         virtualNicDevice="vmk0" if found.dhcp else None,
         hostName=found.hostname,
@@ -275,13 +276,13 @@ def dns(config: HostConfig) -> Any:
 def network_info(box: Box, config: HostConfig) -> Any:
     """HostNetworkInfo."""
     return data(
-        vim.host.NetworkInfo,
+        "HostNetworkInfo",
         vswitch=vswitches(config),
         portgroup=portgroups(config),
         pnic=pnics(box),
         vnic=vnics(config),
         dnsConfig=dns(config),
-        ipRouteConfig=data(vim.host.IpRouteConfig),
+        ipRouteConfig=data("HostIpRouteConfig"),
         ipV6Enabled=True,
         atBootIpV6Enabled=True,
     )
@@ -290,11 +291,11 @@ def network_info(box: Box, config: HostConfig) -> Any:
 def network_config(config: HostConfig) -> Any:
     """HostNetworkConfig: the same facts in the form that configures."""
     return data(
-        vim.host.NetworkConfig,
-        vswitch=[data(vim.host.VirtualSwitch.Config, name=each.name, spec=each.spec) for each in vswitches(config)],
-        portgroup=[data(vim.host.PortGroup.Config, spec=each.spec) for each in portgroups(config)],
+        "HostNetworkConfig",
+        vswitch=[data("HostVirtualSwitchConfig", name=each.name, spec=each.spec) for each in vswitches(config)],
+        portgroup=[data("HostPortGroupConfig", spec=each.spec) for each in portgroups(config)],
         vnic=[
-            data(vim.host.VirtualNic.Config, device=device, portgroup=nic.portgroup, spec=nic_spec(nic))
+            data("HostVirtualNicConfig", device=device, portgroup=nic.portgroup, spec=nic_spec(nic))
             for device, nic in config.vnics.items()
         ],
         dnsConfig=dns(config),

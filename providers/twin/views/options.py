@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 from pyVmomi import VmomiSupport as Vm
-from pyVmomi import vim
 
 from providers.twin import baseline
 from providers.twin.core.meta import data
@@ -30,7 +29,7 @@ def values(config: HostConfig, name: str | None = None) -> list[Any]:
         prefix = name if name.endswith(".") else f"{name}."
         keys = [key for key in table if key.startswith(prefix)]
     return [
-        data(vim.option.OptionValue, key=key, value=typed(table[key], baseline.option(config, key))) for key in keys
+        data("OptionValue", key=key, value=typed(table[key], baseline.option(config, key))) for key in keys
     ]
 
 
@@ -38,7 +37,7 @@ def values(config: HostConfig, name: str | None = None) -> list[Any]:
 def definitions() -> list[Any]:
     """OptionDef of every option."""
     return [
-        data(vim.option.OptionDef, key=fact.key, label=fact.key.rpartition(".")[2], summary=fact.key,
+        data("OptionDef", key=fact.key, label=fact.key.rpartition(".")[2], summary=fact.key,
              optionType=_kind(fact))
         for fact in options().values()
     ]
@@ -47,17 +46,17 @@ def definitions() -> list[Any]:
 def _kind(fact: OptionFact) -> Any:
     readonly = fact.readonly
     if fact.kind == "b":
-        return data(vim.option.BoolOption, valueIsReadonly=readonly, supported=True, defaultValue=fact.default)
+        return data("BoolOption", valueIsReadonly=readonly, supported=True, defaultValue=fact.default)
     if fact.kind == "s":
-        return data(vim.option.StringOption, valueIsReadonly=readonly, defaultValue=fact.default)
+        return data("StringOption", valueIsReadonly=readonly, defaultValue=fact.default)
     if fact.kind == "c":
         choices = [data("ElementDescription", key=each, label=each, summary=each) for each in fact.choices]
         index = fact.choices.index(str(fact.default))
-        return data(vim.option.ChoiceOption, valueIsReadonly=readonly, choiceInfo=choices, defaultIndex=index)
+        return data("ChoiceOption", valueIsReadonly=readonly, choiceInfo=choices, defaultIndex=index)
     if fact.kind == "i":
-        return data(vim.option.IntOption, valueIsReadonly=readonly, min=fact.low, max=fact.high,
+        return data("IntOption", valueIsReadonly=readonly, min=fact.low, max=fact.high,
                     defaultValue=fact.default)
-    return data(vim.option.LongOption, valueIsReadonly=readonly, min=Vm.long(fact.low), max=Vm.long(fact.high),
+    return data("LongOption", valueIsReadonly=readonly, min=Vm.long(fact.low), max=Vm.long(fact.high),
                 defaultValue=Vm.long(fact.default))
 
 
@@ -68,5 +67,4 @@ def accepts(fact: OptionFact, value: Any) -> bool:
     if fact.kind in ("s", "c"):
         return isinstance(value, str) and (fact.kind == "s" or value in fact.choices)
     wanted = Vm.long if fact.kind == "l" else int
-    given: Any = value
-    return type(given) is wanted and bool(fact.low <= given <= fact.high)
+    return type(value) is wanted and value in range(fact.low, fact.high + 1)

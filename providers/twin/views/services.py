@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import cache, lru_cache
 from typing import Any
 
-from pyVmomi import vim
-
 from providers.twin import baseline
 from providers.twin.core.meta import data
 from providers.twin.facts.firewall import RuleFact, rulesets
@@ -29,14 +27,14 @@ def _service_info(states: tuple[tuple[str, str, bool], ...], managed: bool) -> A
     for key, fact in SERVICES.items():
         policy, running = found.get(key, (fact.policy, fact.running))
         listed.append(_service(key, policy, running or (key == "vpxa" and managed)))
-    return data(vim.host.ServiceInfo, service=listed)
+    return data("HostServiceInfo", service=listed)
 
 
 @lru_cache(maxsize=1024)
 def _service(key: str, policy: str, running: bool) -> Any:
     fact = SERVICES[key]
     return data(
-        vim.host.Service,
+        "HostService",
         key=key,
         label=fact.label,
         required=fact.required,
@@ -45,7 +43,7 @@ def _service(key: str, policy: str, running: bool) -> Any:
         ruleset=list(fact.rulesets),
         policy=policy,
         sourcePackage=data(
-            vim.host.Service.SourcePackage, sourcePackageName=fact.package, description=f"VIB {fact.package}"
+            "HostServiceSourcePackage", sourcePackageName=fact.package, description=f"VIB {fact.package}"
         ),
     )
 
@@ -58,8 +56,8 @@ def firewall_info(hypervisor: Hypervisor) -> Any:
 @lru_cache(maxsize=256)
 def _firewall_info(enabled: tuple[str, ...]) -> Any:
     return data(
-        vim.host.FirewallInfo,
-        defaultPolicy=data(vim.host.FirewallInfo.DefaultPolicy, incomingBlocked=True, outgoingBlocked=True),
+        "HostFirewallInfo",
+        defaultPolicy=data("HostFirewallDefaultPolicy", incomingBlocked=True, outgoingBlocked=True),
         ruleset=[_ruleset(key, key in enabled) for key in rulesets()],
     )
 
@@ -68,14 +66,14 @@ def _firewall_info(enabled: tuple[str, ...]) -> Any:
 def _ruleset(key: str, enabled: bool) -> Any:
     fact = rulesets()[key]
     return data(
-        vim.host.Ruleset,
+        "HostFirewallRuleset",
         key=key,
         label=fact.label,
         required=fact.required,
         rule=[_rule(each) for each in fact.rules],
         service=fact.service or None,
         enabled=enabled,
-        allowedHosts=data(vim.host.Ruleset.IpList, allIp=True),
+        allowedHosts=data("HostFirewallRulesetIpList", allIp=True),
         userControllable=not fact.required,
         ipListUserConfigurable=not fact.fixed,
     )
@@ -83,7 +81,7 @@ def _ruleset(key: str, enabled: bool) -> Any:
 
 def _rule(fact: RuleFact) -> Any:
     return data(
-        vim.host.Ruleset.Rule,
+        "HostFirewallRule",
         port=fact.port,
         endPort=fact.last or None,
         direction="inbound" if fact.inbound else "outbound",
@@ -97,13 +95,13 @@ def date_time_info(hypervisor: Hypervisor) -> Any:
     config: HostConfig = hypervisor.config
     running = baseline.service(hypervisor, "ntpd").running
     return data(
-        vim.host.DateTimeInfo,
+        "HostDateTimeInfo",
         timeZone=data(
-            vim.host.DateTimeSystem.TimeZone, key=config.time_zone, name=config.time_zone,
+            "HostDateTimeSystemTimeZone", key=config.time_zone, name=config.time_zone,
             description=config.time_zone, gmtOffset=0,
         ),
         systemClockProtocol="ntp",
-        ntpConfig=data(vim.host.NtpConfig, server=list(config.ntp)),
+        ntpConfig=data("HostNtpConfig", server=list(config.ntp)),
         enabled=True,
         disableEvents=False,
         disableFallback=False,
