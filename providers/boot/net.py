@@ -15,6 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from planner.model import Diagnostic, FleetError
@@ -148,9 +149,10 @@ class Acceptor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._sock.close()
-        for connection in list(self._open.values()):
+        connections = list(self._open.values())
+        for connection in connections:
             connection.end()
-        await asyncio.sleep(0)
+        await asyncio.gather(*(c.task for c in connections if c.task is not None), return_exceptions=True)
 
     def busy(self, transport: asyncio.BaseTransport | None, change: int) -> None:
         """The handler begins (+1) or ends (-1) an answer on this connection."""
@@ -177,19 +179,20 @@ class Acceptor:
             self._make_room(MAX_CONNECTIONS - 1)
             serial += 1
             connection = self._open[serial] = _Connection(loop.time(), loop.time())
-            connection.task = asyncio.create_task(self._connect(serial, connection, client))
+            connection.task = asyncio.create_task(self._connect(connection, client))
+            connection.task.add_done_callback(partial(self._connected, serial, connection, client))
 
-    async def _connect(self, serial: int, connection: _Connection, client: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            transport, _ = await loop.connect_accepted_socket(
-                self._protocol, client, ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
-                ssl_shutdown_timeout=1.0 if self._tls else None)
-            connection.transport = transport
-        except (OSError, ssl.SSLError, asyncio.CancelledError):
-            client.close()
+    async def _connect(self, connection: _Connection, client: socket.socket) -> None:
+        connection.transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            self._protocol, client, ssl=self._tls,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
+            ssl_shutdown_timeout=1.0 if self._tls else None)
+
+    def _connected(self, serial: int, connection: _Connection, client: socket.socket, task: asyncio.Task[None]) -> None:
+        """The handshake is over, one way or another; a task may also be cancelled before its first step."""
+        if task.cancelled() or task.exception() is not None:
             self._open.pop(serial, None)
+            client.close()
 
     def _make_room(self, allowed: int) -> None:
         if len(self._open) <= allowed:

@@ -183,8 +183,8 @@ def test_half_open_sockets_are_closed_and_starve_nobody(here: Site, monkeypatch:
 
 
 def test_slow_handshakes_headers_and_bodies_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net, "HANDSHAKE_SECONDS", 1.0)
-    monkeypatch.setattr(listener, "LIFETIME_SECONDS", 1.0)
+    monkeypatch.setattr(net, "HANDSHAKE_SECONDS", 2.0)
+    monkeypatch.setattr(listener, "LIFETIME_SECONDS", 2.0)
     with site(tmp_path) as here:
         here.run("boot.stage", MACS[0])
         parts = urlsplit(here.endpoints[2])

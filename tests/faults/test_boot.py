@@ -73,6 +73,8 @@ def test_outside_the_twin_the_usual_ports_are_the_default(tmp_path: Path) -> Non
                 taken.bind(("127.0.0.1", 69))
             except PermissionError:
                 expected = "need root"
+            except OSError:  # a real TFTP server runs here
+                expected = "stop the program"
             else:
                 expected = "stop the program"
             with pytest.raises(FleetError, match=r"UDP port 69 at 127\.0\.0\.1") as caught:
