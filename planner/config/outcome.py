@@ -1,0 +1,310 @@
+"""Blocks that are not resources: fleet, provider, image, output, check, moved, removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from planner.config.bodies import Bodies
+from planner.config.checks import Refused, url
+from planner.config.files import Document
+from planner.config.nodes import POISON, Map, Node, Scalar, is_null, literal
+from planner.config.problems import Problems, suggest
+from planner.config.typed import Fields, describe
+from planner.config.values import ImageRef, Reference, words
+from planner.config.world import World
+from planner.model import Address, Attrs, Check, Image, Output, Unknown
+from planner.schema import Field, boolean, string
+
+FLEET_KEYS = ("name", "requires", "state")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+_CONSTRAINT = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9]+(?:\.[0-9]+)*)\Z")
+IMAGE = {
+    "source": Field("string", "ISO, folder of boot files, or URL", required=True),
+    "sha256": string("SHA-256 of the ISO, in hexadecimal"),
+    "build": string("build number of the product, for adoption"),
+}
+OUTPUT = {"sensitive": boolean("show its name only"), "description": string("what it is")}
+
+
+def header(node: Map, at: int, problems: Problems) -> tuple[str, Attrs, str]:
+    """(name, state, requires) of a `fleet:` block; literals only. Reports what is wrong."""
+    for key in node.items:
+        if key not in FLEET_KEYS:
+            problems.error("unknown key", f"fleet.{key}", node.key_at(key), suggest(key, FLEET_KEYS))
+    for key in ("name", "requires"):
+        item = node.items.get(key)
+        if item is not None and not is_null(item) and (not isinstance(item, Scalar) or "${" in item.text):
+            problems.error("wrong type", f"fleet.{key}: text without expressions is expected, {describe(item)} found",
+                           item.at)
+    name_node = node.items.get("name")
+    name = name_node.text if isinstance(name_node, Scalar) and not is_null(name_node) else ""
+    if name_node is None or is_null(name_node):
+        problems.error("a fleet needs a name", "fleet.name", at, "write fleet: {name: NAME}")
+    elif isinstance(name_node, Scalar) and (not _NAME.match(name) or ".." in name):
+        problems.error("not a name for a fleet", f"{name!r}", name_node.at,
+                       "letters, digits, - _ and . (at most 64); a folder is called so")
+    requires = node.items.get("requires")
+    return name, _state(node, problems), requires.text if isinstance(requires, Scalar) else ""
+
+
+def _state(node: Map, problems: Problems) -> Attrs:
+    """`state: FOLDER`, or `state: {backend: NAME, …}`: a relative `path` starts at the declaring file."""
+    item = node.items.get("state")
+    if item is None or is_null(item):
+        return {}
+    given = Map({"path": item}, [item.at], item.at) if isinstance(item, Scalar) else item
+    if not isinstance(given, Map):
+        problems.error("wrong type", f"fleet.state: a folder or a map is expected, {describe(item)} found", item.at)
+        return {}
+    values: dict[str, Any] = {}
+    for key, one in given.items.items():
+        if not isinstance(one, Scalar) or "${" in one.text:
+            problems.error("wrong type", f"fleet.state.{key}: a literal is expected", one.at)
+            continue
+        values[key] = literal(one)
+        if key == "path":
+            values[key] = str((problems.sources.folder(one.at) / Path(one.text).expanduser()).resolve())
+    return values
+
+
+def check_version(requires: str, version: str, at: int, problems: Problems) -> None:
+    """`requires: ">=0.1, <2"` against this tool's version."""
+    have = _numbers(version)
+    for part in requires.split(","):
+        found = _CONSTRAINT.match(part.strip())
+        if found is None:
+            problems.error("not a version constraint", f"fleet.requires: {part.strip()!r}", at, 'write ">=0.1, <2"')
+            return
+        want = _numbers(found.group(2))
+        size = max(len(have), len(want))
+        a, b = have + (0,) * (size - len(have)), want + (0,) * (size - len(want))
+        holds = {">=": a >= b, "<=": a <= b, "==": a == b, "!=": a != b, ">": a > b, "<": a < b}[found.group(1)]
+        if not holds:
+            problems.error("this fleet needs another version of fleet", f"it requires {requires}, this is {version}",
+                           at, "install that version, or change fleet.requires")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return tuple(int(n) for n in found.group().split(".")) if found else (0,)
+
+
+def providers(document: Document, world: World, blocks: Mapping[str, Mapping[str, Field]]) -> dict[str, Attrs]:
+    """The `provider:` blocks, validated by each provider's own schema."""
+    found: dict[str, Attrs] = {}
+    for name, (node, at) in document.labelled["provider"].items():
+        if name not in blocks:
+            world.problems.error("unknown provider", f"provider.{name}", at, suggest(name, blocks, "installed"))
+            continue
+        body = _map(node, f"provider.{name}", at, world.problems)
+        if body is not None:
+            found[name] = Fields(blocks[name], f"provider.{name}").read(body, world.scope(), at)
+    return found
+
+
+def _map(node: Node, name: str, at: int, problems: Problems) -> Map | None:
+    if is_null(node):
+        return Map({}, [], at)
+    if isinstance(node, Map):
+        return node
+    problems.error("wrong type", f"{name}: a map is expected, {describe(node)} found", node.at)
+    return None
+
+
+def images(document: Document, world: World) -> None:
+    """The `image:` blocks, into the world. Sources become absolute, from the declaring file's folder."""
+    for name in document.labelled["image"]:
+        world.images[name] = Image(name, "")  # references to it are good, even where its body is not
+    for name, (node, at) in document.labelled["image"].items():
+        body = _map(node, f"image.{name}", at, world.problems)
+        if body is None:
+            continue
+        if "install" in body.items:
+            world.problems.error("not supported in this version", f"image.{name}.install: {world.later('install')}",
+                                 body.key_at("install"), "remove it; a later version will know it")
+            body = Map({k: v for k, v in body.items.items() if k != "install"},
+                       [a for k, a in zip(body.items, body.keys, strict=True) if k != "install"], body.at)
+        values = Fields(IMAGE, f"image.{name}").read(body, world.scope(), at)
+        texts = {key: value if isinstance(value, str) else "" for key, value in values.items()}
+        for key, value in values.items():
+            if isinstance(value, Unknown) and value is not POISON:
+                world.problems.error("an image must be known", f"image.{name}.{key} is known only after apply",
+                                     body.items[key].at)
+        digest = texts.get("sha256", "").lower()
+        if digest and not re.fullmatch(r"[0-9a-f]{64}", digest):
+            world.problems.error("not a SHA-256", f"image.{name}.sha256: 64 hexadecimal digits are expected",
+                                 body.items["sha256"].at)
+        source = texts.get("source", "")
+        if source:
+            source = _source(source, name, body.items["source"].at, world)
+        world.images[name] = Image(name, source, digest, texts.get("build", ""), world.problems.sources.mark(at))
+
+
+def _source(text: str, name: str, at: int, world: World) -> str:
+    if "://" not in text:
+        return world.path(text, at)
+    try:
+        if urlsplit(text).scheme not in ("http", "https"):
+            raise Refused("not a URL", repr(text), "images come from http://, https://, or a path")
+        return url(text)
+    except (Refused, ValueError) as error:
+        remedy = error.remedy if isinstance(error, Refused) else ""
+        world.problems.error("not a URL", f"image.{name}.source: {text!r}", at, remedy)
+        return ""
+
+
+def outputs(document: Document, world: World) -> dict[str, Output]:
+    """The `output:` blocks: `{value: …, sensitive: false}`."""
+    found: dict[str, Output] = {}
+    fields = Fields(OUTPUT, "output")
+    for name, (node, at) in document.labelled["output"].items():
+        body = _map(node, f"output.{name}", at, world.problems)
+        if body is None:
+            continue
+        if "value" not in body.items:
+            world.problems.error("a required key is missing", f"output.{name}.value", at, "write {value: '${…}'}")
+            continue
+        meta = fields.read(body, world.scope(), at, {"value": None})
+        found[name] = Output(shown(world.untyped(body.items["value"], world.scope())), meta.get("sensitive") is True)
+    return found
+
+
+def shown(value: Any) -> Any:
+    """A value without references: resources become addresses, images names."""
+    if isinstance(value, Reference):
+        return str(value.address)
+    if isinstance(value, ImageRef):
+        return value.name
+    if isinstance(value, dict):
+        return {key: shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    return value
+
+
+def checks(document: Document, world: World) -> tuple[Check, ...]:
+    """The `check:` blocks: `{assert: '${…}', message: …}`."""
+    found: list[Check] = []
+    for name, (node, at) in document.labelled["check"].items():
+        body = _map(node, f"check.{name}", at, world.problems)
+        if body is None:
+            continue
+        for key in body.items:
+            if key not in ("assert", "message"):
+                world.problems.error("unknown key", f"check.{name}.{key}", body.key_at(key),
+                                     suggest(key, ("assert", "message")))
+        if "assert" not in body.items:
+            world.problems.error("a required key is missing", f"check.{name}.assert", at, "write assert: '${…}'")
+            continue
+        condition = body.items["assert"]
+        value = world.untyped(condition, world.scope())
+        text = world.untyped(body.items["message"], world.scope()) if "message" in body.items else ""
+        if not isinstance(value, (bool, Unknown)):
+            world.problems.error("not true or false", f"check.{name}.assert is {words(value)}", condition.at,
+                                 "write a comparison inside ${…}")
+            continue
+        if not isinstance(text, (str, Unknown)):
+            world.problems.error("wrong type", f"check.{name}.message: text is expected, {words(text)} found",
+                                 body.items["message"].at)
+        message = text if isinstance(text, str) and text else f"check {name} failed"
+        found.append(Check(name, value if isinstance(value, bool) else None, message, world.problems.sources.mark(at)))
+    return tuple(found)
+
+
+# --- moved and removed ------------------------------------------------------------------------------------
+
+
+def moved(document: Document, world: World, bodies: Bodies) -> tuple[tuple[Address, Address], ...]:
+    """`moved: [{from: ADDRESS, to: ADDRESS}]`."""
+    found: dict[Address, Address] = {}
+    for node in document.moved:
+        pair = _addresses(node, "moved", ("from", "to"), world)
+        if pair is None:
+            continue
+        (old, old_at), (new, new_at) = pair["from"], pair["to"]
+        if old.rtype != new.rtype or old.type != new.type:
+            world.problems.error("moved between types", f"{old} is a {old.rtype}, {new} is a {new.rtype}", new_at,
+                                 "an object keeps its type")
+        elif old == new or old in found or new in found.values():
+            world.problems.error("moved twice", f"{old} to {new}", old_at,
+                                 "each address moves once, to a place of its own")
+        elif is_declared(bodies, old):
+            world.problems.error("moved from an address that is still declared", f"{old}", old_at,
+                                 "rename its block, or remove the `moved:` entry")
+        elif not is_declared(bodies, new):
+            world.problems.error("moved to an address that is not declared", f"{new}", new_at, "declare it")
+        else:
+            found[old] = new
+    return tuple(found.items())
+
+
+def removed(document: Document, world: World, bodies: Bodies) -> dict[Address, bool]:
+    """`removed: [{from: ADDRESS, destroy: false}]`: address → whether it is destroyed too."""
+    found: dict[Address, bool] = {}
+    for node in document.removed:
+        one = _addresses(node, "removed", ("from",), world, "destroy")
+        if one is None or not isinstance(node, Map):
+            continue
+        address, at = one["from"]
+        item = node.items.get("destroy")
+        destroy = literal(item) if isinstance(item, Scalar) else item is not None
+        if not isinstance(destroy, bool) or (item is not None and not isinstance(item, Scalar)):
+            world.problems.error("wrong type", "removed.destroy: true or false is expected",
+                                 item.at if item is not None else at)
+            continue
+        if is_declared(bodies, address):
+            world.problems.error("removed, and still declared", f"{address}", at,
+                                 "remove its block, or the `removed:` entry")
+        elif address in found:
+            world.problems.error("removed twice", f"{address}", at, "remove one of the two")
+        else:
+            found[address] = destroy
+    return found
+
+
+def _addresses(node: Node, kind: str, keys: tuple[str, ...], world: World,
+               *optional: str) -> dict[str, tuple[Address, int]] | None:
+    problems = world.problems
+    if not isinstance(node, Map):
+        if not is_null(node):
+            problems.error("wrong type", f"{kind}: a list of maps is expected, {describe(node)} found", node.at,
+                           f"write {kind}: [{{{', '.join(f'{k}: ADDRESS' for k in keys)}}}]")
+        return None
+    found: dict[str, tuple[Address, int]] = {}
+    for key in node.items:
+        if key not in keys and key not in optional:
+            problems.error("unknown key", f"{kind}.{key}", node.key_at(key), suggest(key, (*keys, *optional)))
+    for key in keys:
+        item = node.items.get(key)
+        if item is None:
+            problems.error("a required key is missing", f"{kind}.{key}", node.at, f"add {key}: ADDRESS")
+            continue
+        try:
+            if not isinstance(item, Scalar):
+                raise ValueError(f"{describe(item)} found")
+            text = item.text.removeprefix("${").removesuffix("}") if item.text.startswith("${") else item.text
+            address = Address.parse(text.strip())
+            if address.type not in world.types or address.rtype not in world.catalog.types:
+                raise ValueError(f"{text!r}: there is no resource type {address.rtype!r}")
+            found[key] = (address, item.at)
+        except ValueError as error:
+            problems.error("not an address", f"{kind}.{key}: {error}", item.at,
+                           'write TYPE.LABEL or TYPE.LABEL["KEY"], in quotes inside { } and [ ]')
+    return found if len(found) == len(keys) else None
+
+
+def is_declared(bodies: Bodies, address: Address) -> bool:
+    """Whether the fleet declares an address."""
+    block = bodies.blocks.get(address.type, {}).get(address.label)
+    if block is None:
+        return False
+    instance = bodies.expand(block).get(address.key)
+    if instance is None:
+        return False
+    return not address.child_type or address.child in instance.hanging.get(address.child_type, {})
+
+

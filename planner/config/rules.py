@@ -1,0 +1,157 @@
+"""Rules between resources: names that must exist, facts with one owner, values that must be unique, cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.config.blocks import Instance, Table
+from planner.config.bodies import Bodies
+from planner.config.nodes import POISON
+from planner.config.problems import Problems, suggest
+from planner.graph import CycleError, topological
+from planner.model import Address, Resource, Unknown
+
+
+class Rules:
+    """Checks resources as they come by, and the whole at the end."""
+
+    __slots__ = ("_edges", "_inside", "_names", "_unique", "bodies", "problems")
+
+    def __init__(self, bodies: Bodies) -> None:
+        self.bodies = bodies
+        self.problems: Problems = bodies.world.problems
+        self._unique: dict[tuple[str, str], dict[str, Address]] = {}
+        self._names: dict[tuple[Any, ...], Address] = {}
+        self._edges: dict[Address, dict[Address, None]] = {}  # between roots
+        self._inside: dict[Address, dict[Address, None]] = {}  # between what hangs on one host
+
+    def see(self, instance: Instance, own: Resource, kids: list[Resource]) -> None:
+        """One root resource and what hangs on it."""
+        tables = self.bodies.tables
+        self._references(own)
+        table = tables[own.address.type]
+        if table.unique:
+            self._repeated(own, table)
+        self._named(own, table)
+        claims: dict[tuple[str, str, str], str] = {}
+        for kid in kids:
+            kid_table = tables[kid.address.child_type]
+            if kid.references:
+                self._references(kid)
+            for name, sibling, newborn in kid_table.siblings:
+                value = kid.attributes.get(name)
+                if type(value) is str and value not in newborn and value not in instance.hanging.get(sibling, ()):
+                    self._missing(kid, name, sibling, value, [*newborn, *instance.hanging.get(sibling, ())])
+            if kid_table.unique:
+                self._repeated(kid, kid_table)
+            for name in kid_table.distinct:
+                self._distinct(kid, name, claims)
+            for owned_type, names in kid_table.rtype.owns.items():
+                self._owned(instance, kid, owned_type, names)
+        self._newborn(instance, claims)
+
+    def _error(self, summary: str, detail: str, resource: Resource, remedy: str = "") -> None:
+        self.problems.error(summary, detail, resource.mark or 0, remedy, resource.address)
+
+    def _missing(self, kid: Resource, name: str, sibling: str, value: str, known: list[str]) -> None:
+        self._error(f"{name} names a {sibling} that does not exist", f"{kid.address}: {value!r} is neither declared on "
+                    f"{kid.address.root} nor part of a newborn host", kid,
+                    suggest(value, known, "it has") or f"declare it under `{sibling}:`")
+
+    def _owned(self, instance: Instance, kid: Resource, owned_type: str, names: tuple[str, ...]) -> None:
+        hanging = instance.hanging.get(owned_type, {})
+        for name in names:
+            if name in hanging:
+                other = instance.address.under(owned_type, name)
+                place = self.problems.sources.mark(hanging[name][1])
+                self.problems.error("one fact with two owners", f"{kid.address} manages what {other} declares too",
+                                    place, f"remove {owned_type}.{name}, or `{kid.address.child_type}:`", other)
+
+    # --- uniqueness ---------------------------------------------------------------------------------------
+
+    def _repeated(self, resource: Resource, table: Table) -> None:
+        for name in table.unique:
+            value = resource.attributes.get(name)
+            if value is None or value is POISON:
+                continue
+            if isinstance(value, Unknown):
+                if name == table.rtype.key:
+                    self._error("an identity must be known", f"{resource.address}.{name} is known only after apply",
+                                resource, "write it into the file")
+                continue
+            seen = self._unique.setdefault((table.rtype.name, name), {})
+            key = value.lower() if isinstance(value, str) else repr(value)
+            first = seen.setdefault(key, resource.address)
+            if first is not resource.address:
+                self._error(f"two {table.rtype.name} resources with one {name}",
+                            f"{first} ({self.bodies.resources[first].mark}) and {resource.address} both have {value!r}",
+                            resource, f"give one of them another {name}")
+
+    def _named(self, resource: Resource, table: Table) -> None:
+        name = resource.attributes.get("name")
+        if not isinstance(name, str) or "name" in table.unique:
+            return
+        where = tuple(str(resource.attributes.get(k)) for k, f in table.rtype.fields.items() if f.kind == "ref")
+        first = self._names.setdefault((table.rtype.name, name, *where), resource.address)
+        if first != resource.address:
+            self._error(f"two {table.rtype.name} resources with one name in one place",
+                        f"{first} and {resource.address} are both called {name!r}", resource,
+                        "rename one, or remove it: each object has one declaration")
+
+    def _distinct(self, kid: Resource, name: str, claims: dict[tuple[str, str, str], str]) -> None:
+        items = kid.attributes.get(name)
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, str):
+                first = claims.setdefault((kid.address.child_type, name, item), kid.address.child)
+                if first != kid.address.child:
+                    self._error(f"{name}: one item in two {kid.address.child_type} objects",
+                                f"{item!r} belongs to {first!r} already, and {kid.address} takes it too", kid,
+                                "remove it from one of them")
+
+    def _newborn(self, instance: Instance, claims: Mapping[tuple[str, str, str], str]) -> None:
+        """What a newborn host has and the file does not set keeps its items: a claim on them would collide."""
+        for (type_name, name, item), owner in claims.items():
+            for other, attributes in self.bodies.tables[type_name].rtype.baseline.items():
+                held = attributes.get(name)
+                if other == owner or not isinstance(held, list) or item not in held:
+                    continue
+                declared = self.bodies.resources.get(instance.address.under(type_name, other))
+                if declared is None or name not in declared.attributes:
+                    self.problems.warning(
+                        f"{name}: an item that a newborn host uses elsewhere",
+                        f"{instance.address}: {item!r} goes to {owner!r}, but a newborn host has it on {other!r}",
+                        instance.block.at, f"declare {type_name}.{other} with {name} that leave it out")
+
+    # --- order --------------------------------------------------------------------------------------------
+
+    def _references(self, resource: Resource) -> None:
+        address = resource.address
+        root = address.root
+        for target in resource.references:
+            if target.root != root:
+                self._edges.setdefault(root, {})[target.root] = None
+            elif target == address or not address.child_type:
+                self._error("a cycle of references", f"{address} depends on {target}"
+                            + ("" if target == address else f", which hangs on {address}"), resource,
+                            "remove that dependency")
+            elif target.child_type:
+                self._inside.setdefault(address, {})[target] = None
+
+    def cycles(self) -> None:
+        """Report every cycle between resources."""
+        for edges in (self._edges, self._inside):
+            needs: dict[Address, set[Address]] = {a: set(t) for a, t in edges.items()}
+            targets = set().union(*needs.values()) if needs else set()
+            nodes = [a for a in needs if a in targets]  # what nothing refers to is on no cycle
+            for _ in range(20):
+                try:
+                    topological(nodes, needs)
+                    break
+                except CycleError as error:
+                    cycle = [a for a in error.cycle if isinstance(a, Address)]
+                    first = self.bodies.resources.get(cycle[0])
+                    self.problems.error("a cycle of references", " → ".join(str(a) for a in [*cycle, cycle[0]]),
+                                        (first.mark if first else None) or 0,
+                                        "break it: one of them must not depend on the next", cycle[0])
+                    nodes = [n for n in nodes if n not in cycle]
