@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from providers.twin.core.authorization import AuthorizationManager
@@ -65,12 +66,10 @@ def host_about(*, version: str, build: str, api: str = "8.0.3.0") -> Any:
         licenseProductVersion=version.rpartition(".")[0])
 
 
-class NotSimulated(ManagedObject):
-    """A service object that has an id and nothing else: each call on it raises NotSupported naming the member."""
-
-    def __init__(self, world: World, wire: str, moid: str) -> None:
-        super().__init__(world, moid)
-        self.wire = wire  # type: ignore[misc]
+@cache
+def not_simulated_type(wire: str) -> type[ManagedObject]:
+    """The class of an object that has an id and nothing else: each call on it raises NotSupported naming the member."""
+    return type(f"NotSimulated{wire}", (ManagedObject,), {"wire": wire})
 
 
 class ServiceInstance(ManagedObject):
@@ -118,7 +117,7 @@ def open_services(world: World, root: ManagedObject, about: Any, *, host: bool =
     } | members
     for name, (wire, moid) in (_HOST_ONLY_NAMED if host else _NAMED).items():
         if name not in own:
-            own[name] = NotSimulated(world, wire, moid)
+            own[name] = not_simulated_type(wire)(world, moid)
     unknown = [name for name in own if name not in vim_type("ServiceContent")._propInfo]
     if unknown:
         raise ValueError(f"ServiceContent has no field {', '.join(unknown)}")

@@ -12,6 +12,7 @@ from pyVmomi.VmomiSupport import GetRequestContext
 from providers.twin.core.base import World
 from providers.twin.core.context import Context
 from providers.twin.core.dispatch import Dispatcher
+from providers.twin.core.meta import coerce
 from providers.twin.core.service import version_name
 from providers.twin.core.sessions import Role
 from providers.twin.soap.endpoint import Endpoint
@@ -66,7 +67,7 @@ class InProcessStub(SoapStubAdapterBase):
         try:
             wire, moid = type(mo)._wsdlName, mo._moId
             if info.wsdlName == "Fetch":
-                return self._dispatcher.fetch(context, wire, moid, args[0])
+                return coerce(self._dispatcher.fetch(context, wire, moid, args[0]), info.result)
             given = {parameter.name: value for parameter, value in zip(info.params, args, strict=True)}
             return self._dispatcher.invoke(context, wire, moid, info.wsdlName, given)
         finally:
