@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from planner.execute.perform import perform
-from planner.execute.project import Projector, is_open
+from planner.execute.project import Projector, base_of, is_open, next_serial, settle
 from planner.execute.run import Engine, Outcome, Run, Who
 from planner.execute.undo import left_over, reversed_needs, undo
 from planner.execute.walk import Policy, Walk, Walked
@@ -80,7 +80,7 @@ def apply(engine: Engine, plan: Plan, options: ApplyOptions = ApplyOptions(),
     store = engine.store
     with store.lock("apply", engine.who.reason):
         _refuse_open(engine)
-        state = store.read()
+        state = settle(store, engine.catalog)
         live = engine.live.snapshot(engine.fleet, apply_moved(state.resources if state else {}, engine.fleet.moved))
         check_fresh(engine, plan, state, live, images)
         if plan.empty and not plan.changes:
@@ -119,15 +119,24 @@ def rollback(engine: Engine, name: str = "") -> Outcome:
             raise FleetError(Diagnostic("error", "only the newest run that is not undone can be rolled back",
                                         f"that is {info.run}, asked for {name}", remedy=f"roll back {info.run} first"))
         run, _ = _reopen(engine, info)
-        run.projector.bump = 1 if info.outcome == "applied" else 0  # a serial is never used twice
         for session in engine.sessions.values():
             session.prepare(run.plan.steps)
-        run.note("rollback", None, **engine.who.record())
+        serial = next_serial(engine.store.read(), info.run)  # a serial is never used twice
+        run.note("rollback", None, serial=serial, **engine.who.record())
         return _backward(run)
 
 
 def newest_not_undone(runs: Sequence[RunInfo]) -> RunInfo | None:
-    return next((r for r in reversed(runs) if is_open(r.outcome) or r.outcome == "applied"), None)
+    """The run that `rollback` undoes; None where there is none. FleetError where state was edited by hand since."""
+    for info in reversed(runs):
+        if is_open(info.outcome) or info.outcome == "applied":
+            return info
+        if info.outcome == "edited":
+            raise FleetError(Diagnostic(
+                "error", "state was changed by hand since the last run, which can no longer be undone",
+                f"run {info.run} by {info.who}, {info.started}: {info.reason or 'no reason given'}",
+                remedy="`fleet plan` with the earlier fleet file restores the earlier configuration"))
+    return None
 
 
 def _refuse_open(engine: Engine) -> None:
@@ -170,9 +179,8 @@ def _reopen(engine: Engine, info: RunInfo) -> tuple[Run, Sequence[Record]]:
     if plan.instance != live.instance:
         raise FleetError(Diagnostic("error", "that run was made on another vCenter",
                                     f"run: {plan.instance}, this server: {live.instance}"))
-    base = store.history(info.serial) if info.serial else ()
     head = records[0] if records else {}
-    projector = Projector(base[0] if base else None, plan, engine.catalog, info.run,
+    projector = Projector(base_of(store, info), plan, engine.catalog, info.run,
                           str(head.get("lineage", "")))
     run = Run(engine, plan, journal, projector, live)
     for record in records:

@@ -67,7 +67,6 @@ class Projector:
         self.steps: dict[str, Step] = {s.id: s for s in plan.steps}
         self.resources: dict[Address, StateResource] = dict(base.resources) if base else {}
         self.count = 0
-        self.bump = 0
         self.complete = False
         self._again = 0  # serial of a run that goes on after its end
         self._origin = dict(self.resources)  # the base under the addresses of this run
@@ -95,7 +94,7 @@ class Projector:
 
     def state(self) -> State:
         base = self.base
-        serial = max(self.serial + self.bump, self._again)
+        serial = max(self.serial, self._again)
         return State(self.lineage, serial, self.plan.fleet, self.plan.instance, dict(self.resources),
                      base.outputs if base else {}, self.run, self.count, self.complete)
 
