@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planner.model import Address, Attrs, Diagnostic
-from providers.vsphere.types.common import unquoted
+from providers.vsphere.tools import unquoted
 from providers.vsphere.types.folder import KINDS
 
 

@@ -154,15 +154,32 @@ class Resolver:
             found = self.containers(fresh=True, extra=want)
             return found.matched.get(address, "")
         if want.uuid:
-            hits = self._link.content.searchIndex.FindAllByUuid(None, want.uuid, False)
-            if len(hits or ()) == 1:
-                return str(hits[0]._moId)
+            return self._by_index(want, call)
         rows = [host_row(r) for r in self._collector.below(self._link.content.rootFolder,
                                                            {class_of("host"): IDENTITY})]
         matched, diagnostics = match_hosts([want], rows)
         if diagnostics:
             raise ReadFailed(diagnostics[0].summary, diagnostics[0].detail, diagnostics[0].remedy)
         return matched.get(address, "")
+
+    def _by_index(self, want: Want, call: Call | None) -> str:
+        """By hardware UUID, then by name in its cluster: a few host adds must not each read the whole inventory."""
+        index = self._link.content.searchIndex
+        hits = index.FindAllByUuid(None, want.uuid, False) or ()
+        if len(hits) > 1:
+            names = {str(a.get("name", "")).lower() for a in want.attributes}
+            rows = [host_row(r) for r in self._collector.many(hits, "name")]
+            hits = [class_of("host")(r.moid, self._link.stub) for r in rows if r.name.lower() in names]
+            if len(hits) != 1:
+                raise ReadFailed("several hosts have one hardware UUID", ", ".join(sorted(r.name for r in rows)))
+        for attributes in () if hits else want.attributes:
+            cluster = attributes.get("cluster")
+            above = self.find(Address.parse(cluster), None) if isinstance(cluster, str) and cluster and \
+                not cluster.startswith("path:") else None
+            child = index.FindChild(above, str(attributes.get("name"))) if above is not None else None
+            if child is not None and type(child)._wsdlName == "HostSystem":
+                return str(child._moId)
+        return str(hits[0]._moId) if hits else ""
 
     def _at_path(self, path: str) -> Any:
         found = self.containers(fresh=True)

@@ -16,6 +16,12 @@ from providers.vsphere.guards import shown_connected
 from providers.vsphere.link import Link
 from providers.vsphere.live import STATUS, LiveReader, Paths, host_status
 from providers.vsphere.resolve import Resolver
+from providers.vsphere.types import TYPES
+
+
+def api_call(operation: str) -> str:
+    """The API method of an operation, for messages."""
+    return next((o.call for t in TYPES for o in t.operations if o.name == operation), operation)
 
 
 class VsphereSession:
@@ -211,7 +217,7 @@ class VsphereSession:
         return [(row.obj, row.props) for row in self._collector.many(objects, *paths)]
 
     def wait(self, task: Any, call: Call) -> Any:
-        return tasks.wait(self._collector, self._clock, task, call, call.operation)
+        return tasks.wait(self._collector, self._clock, task, call, api_call(call.operation))
 
     # --- hosts' own doors ------------------------------------------------------------------------------------
 
@@ -224,4 +230,4 @@ class VsphereSession:
         return open_stub(address, trust, self._timeout)
 
     def wait_on(self, link: Link, task: Any, call: Call) -> Any:
-        return tasks.wait(Collector(link), self._clock, task, call, call.operation)
+        return tasks.wait(Collector(link), self._clock, task, call, api_call(call.operation))

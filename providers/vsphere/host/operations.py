@@ -8,7 +8,7 @@ from planner.model import Attrs, ReadFailed, StepFailed
 from planner.ports import Call
 from providers.vsphere.connect import thumbprint
 from providers.vsphere.host.secrets import root_password
-from providers.vsphere.types.common import Tools, after
+from providers.vsphere.tools import Tools, after
 
 UUID, STATE = "summary.hardware.uuid", "runtime.connectionState"
 MAINTENANCE, BOOTED = "runtime.inMaintenanceMode", "runtime.bootTime"

@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs
 from planner.ports import Call
 from planner.schema import Field, boolean, reference, string
-from providers.vsphere.types.common import Tools, after, quoted, refuse_children
+from providers.vsphere.tools import Tools, after, quoted, refuse_children
 
 
 def settings(config: Any) -> dict[str, Any]:

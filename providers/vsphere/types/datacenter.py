@@ -6,7 +6,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs
 from planner.ports import Call
 from planner.schema import reference, string
-from providers.vsphere.types.common import Tools, after, quoted, refuse_children
+from providers.vsphere.tools import Tools, after, quoted, refuse_children
 
 
 def create(tools: Tools, call: Call) -> Attrs:
@@ -25,8 +25,9 @@ def rename(tools: Tools, call: Call) -> None:
 def destroy(tools: Tools, call: Call) -> None:
     datacenter = tools.entity(call.address, call)
     folders = tools.read(datacenter, "hostFolder", "vmFolder", "datastoreFolder", "networkFolder")
+    # a plain Network is only a view of port groups of that name: it comes and goes with its hosts
     inside = [child for _, props in tools.read_all(folders.values(), "childEntity")
-              for child in props.get("childEntity") or ()]
+              for child in props.get("childEntity") or () if type(child)._wsdlName != "Network"]
     refuse_children(tools, "datacenter", call.address.name, inside)
     tools.wait(datacenter.Destroy_Task(), call)
 

@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, Unknown
 from planner.ports import Call
 from planner.schema import Field, string, strings
-from providers.vsphere.types.common import Tools, after, editable, need
+from providers.vsphere.tools import Tools, after, editable, need
 
 PATH = "config.network.dnsConfig"
 LEASED = Unknown("comes with the DHCP lease, read after birth")

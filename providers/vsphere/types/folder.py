@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, StepFailed
 from planner.ports import Call
 from planner.schema import reference, string
-from providers.vsphere.types.common import Tools, after, quoted, refuse_children
+from providers.vsphere.tools import Tools, after, quoted, refuse_children
 
 KINDS = {"host": "hostFolder", "vm": "vmFolder", "network": "networkFolder", "datastore": "datastoreFolder"}
 """Kind of folder → the Datacenter property that holds such folders."""

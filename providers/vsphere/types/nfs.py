@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, StepFailed
 from planner.ports import Call
 from planner.schema import Field, string
-from providers.vsphere.types.common import Tools, after
+from providers.vsphere.tools import Tools, after
 
 PATH = "config.fileSystemVolume.mountInfo"
 _VERSIONS = {"NFS": "3", "NFS41": "4.1"}

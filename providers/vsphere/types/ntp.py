@@ -9,8 +9,8 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs
 from planner.ports import Call
 from planner.schema import boolean, string, strings
+from providers.vsphere.tools import Tools, after, pick
 from providers.vsphere.types import service
-from providers.vsphere.types.common import Tools, after, pick
 
 SERVERS, SERVICE_KEY = "config.dateTimeInfo.ntpConfig.server", "ntpd"
 

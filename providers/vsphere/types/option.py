@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import Field
-from providers.vsphere.types.common import Tools, after, plain
+from providers.vsphere.tools import Tools, after, plain
 
 PATH = "config.option"
 

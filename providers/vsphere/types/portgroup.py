@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs
 from planner.ports import Call
 from planner.schema import Field, integer
-from providers.vsphere.types.common import Tools, after, editable, need
+from providers.vsphere.tools import Tools, after, editable, need
 
 PATH = "config.network.portgroup"
 

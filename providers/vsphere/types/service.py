@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, Unknown
 from planner.ports import Call
 from planner.schema import boolean, string
-from providers.vsphere.types.common import Tools, after
+from providers.vsphere.tools import Tools, after
 
 PATH = "config.service.service"
 POLICIES = ("on", "off", "automatic")

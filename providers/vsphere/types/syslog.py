@@ -9,8 +9,8 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs
 from planner.ports import Call
 from planner.schema import boolean, strings
+from providers.vsphere.tools import Tools, after, pick
 from providers.vsphere.types import option
-from providers.vsphere.types.common import Tools, after, pick
 
 LOG_HOST, RULESETS, RULESET = "Syslog.global.logHost", "config.firewall.ruleset", "syslog"
 

@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Action, Attrs, Change, Diagnostic, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import Field, boolean, integer, string, strings
-from providers.vsphere.types.common import Tools, after, changed_item, editable, need, pick
+from providers.vsphere.tools import Tools, after, changed_item, editable, need, pick
 from providers.vsphere.types.vswitch import mtu_shrinks
 
 VNICS, TAGS = "config.network.vnic", "config.virtualNicManagerInfo.netConfig"

@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, Unknown
 from planner.ports import Call
 from planner.schema import integer, strings
-from providers.vsphere.types.common import Tools, after, editable, need, pick
+from providers.vsphere.tools import Tools, after, editable, need, pick
 
 PATH = "config.network.vswitch"
 

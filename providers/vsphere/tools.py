@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from planner.model import Attrs, StepFailed
 from planner.ports import Call
+
+_ESCAPE = re.compile("%(2[fF]|5[cC]|25)")
 
 
 class Tools(Protocol):
@@ -77,17 +80,16 @@ def plain(value: Any) -> Any:
 
 
 def quoted(name: str) -> str:
-    """An inventory name as the API wants it written: `%`, `/` and `\\` escaped (ManagedEntity.name)."""
-    return name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
+    """An inventory name as the API wants it written (ManagedEntity.name): the server escapes `/` and `\\` itself, and
+    `%` unless it begins an escape sequence; so only what looks like such a sequence is escaped here."""
+    return _ESCAPE.sub(r"%25\1", name)
 
 
 def unquoted(name: str) -> str:
     """An inventory name as people write it: the reverse of `quoted`."""
     if "%" not in name:
         return name
-    for code, char in (("%2f", "/"), ("%2F", "/"), ("%5c", "\\"), ("%5C", "\\"), ("%25", "%")):
-        name = name.replace(code, char)
-    return name
+    return _ESCAPE.sub(lambda found: {"2f": "/", "5c": "\\", "25": "%"}[found.group(1).lower()], name)
 
 
 def refuse_children(tools: Tools, what: str, name: str, objects: Iterable[Any]) -> None:
