@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from planner.cli.commands import load_plugin
 from planner.cli.secret import Secrets
 from planner.cli.terminal import note
-from planner.model import Address, Attrs, Diagnostic, Fleet, FleetError, State, Step, contains_unknown
+from planner.model import Address, Attrs, Diagnostic, Fleet, FleetError, State, Step
 
 if TYPE_CHECKING:
     from planner.catalog import Catalog
@@ -98,6 +98,13 @@ def load(site: Site, source: Source, known: Mapping[Address, Attrs] | None = Non
                       var_files=source.var_files, known=known or {})
 
 
+def header(source: Source) -> tuple[str, Attrs]:
+    """The fleet's name and its `state:` settings, without reading more of it. Raises FleetError."""
+    from planner.config import fleet_name
+
+    return fleet_name(source.path)
+
+
 def known_values(state: State | None) -> dict[Address, Attrs]:
     """What state knows of each object, for expressions that refer to computed values."""
     if state is None:
@@ -105,25 +112,18 @@ def known_values(state: State | None) -> dict[Address, Attrs]:
     return {address: {**resource.attributes, **resource.facts} for address, resource in state.resources.items()}
 
 
-def has_unknowns(fleet: Fleet) -> bool:
-    """Whether anything in the fleet waits for values that state may know."""
-    return (any(contains_unknown(r.attributes) for r in fleet.resources.values())
-            or any(contains_unknown(o.value) for o in fleet.outputs.values())
-            or any(c.passed is None for c in fleet.checks))
-
-
 # --- state ------------------------------------------------------------------------------------------------
 
 
-def state_folder(fleet: Fleet) -> Path:
-    """`.fleet/NAME` in the working directory, unless the fleet's `state:` names another folder."""
-    path = fleet.state.get("path")
-    return Path(fleet.folder) / str(path) if path else Path.cwd() / ".fleet" / fleet.name
+def state_folder(name: str, settings: Attrs) -> Path:
+    """`.fleet/NAME` in the working directory, unless the fleet's `state:` names another folder (absolute by then)."""
+    path = settings.get("path")
+    return Path(str(path)) if path else Path.cwd() / ".fleet" / name
 
 
 def open_store(fleet: Fleet) -> StateStore:
     """The fleet's state store. Touches no file. Raises FleetError for an unknown back end."""
-    return store_at(state_folder(fleet), fleet.name, fleet.state)
+    return store_at(state_folder(fleet.name, fleet.state), fleet.name, fleet.state)
 
 
 def store_at(folder: Path, name: str, options: Attrs) -> StateStore:
@@ -230,13 +230,13 @@ def bench(source: Source, *, writable: bool = False) -> Iterator[Bench]:
     from planner.execute.project import current_state
 
     site = installed()
-    fleet = load(site, source)
-    store = open_store(fleet)
+    name, settings = header(source)
+    folder = state_folder(name, settings)
+    store = store_at(folder, name, settings)
     state = current_state(store, site.catalog)
-    if state is not None and has_unknowns(fleet):
-        fleet = load(site, source, known_values(state))
+    fleet = load(site, source, known_values(state))
     secrets = Secrets(Path(fleet.folder))
-    sessions = Sessions(site, fleet, secrets, state_folder(fleet), writable=writable)
+    sessions = Sessions(site, fleet, secrets, folder, writable=writable)
     try:
         yield Bench(site, source, fleet, store, state, secrets, sessions)
     finally:
@@ -252,6 +252,15 @@ def image_digests(site: Site, fleet: Fleet) -> dict[str, str]:
 
 
 def outputs(place: Bench, state: State) -> dict[str, Any]:
-    """The fleet's outputs, evaluated with what state knows now."""
-    fleet = load(place.site, place.source, known_values(state)) if has_unknowns(place.fleet) else place.fleet
+    """The fleet's outputs, evaluated with what state knows now.
+
+    Where the files were edited into errors while the run went on, the values from before the run stand.
+    """
+    if not place.fleet.outputs:
+        return {}
+    try:
+        fleet = load(place.site, place.source, known_values(state))
+    except FleetError as error:
+        note(f"warning: outputs are from before the run, the fleet has errors now: {error}")
+        fleet = place.fleet
     return {name: output.value for name, output in fleet.outputs.items()}

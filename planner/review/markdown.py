@@ -17,6 +17,7 @@ from planner.review.words import (
     effect,
     has_assumed,
     header,
+    is_assumed,
     marks,
     nothing,
     range_text,
@@ -127,7 +128,7 @@ def _change(view: ChangeView) -> Iterator[tuple[str, ...]]:
 
 
 def _before(line: Line, view: ChangeView) -> str:
-    assumed = " *assumed*" if view.change.assumed and line.sign != "+" else ""
+    assumed = " *assumed*" if is_assumed(line, view) else ""
     return f"{code(line.before or '')}{assumed}"
 
 

@@ -15,6 +15,7 @@ from planner.review.words import (
     effect,
     has_assumed,
     header,
+    is_assumed,
     marks,
     nothing,
     range_text,
@@ -25,6 +26,8 @@ from planner.review.words import (
 
 SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.REPLACE: "-/+", Action.DELETE: "-", Action.FORGET: "x",
          Action.NOOP: "="}
+
+NAME_WIDTH = 18
 
 
 def render(review: Review, colours: Paint | None = None) -> str:
@@ -113,7 +116,7 @@ def _change(view: ChangeView, paint: Paint) -> Iterator[str]:
 
 def _attribute(line: Line, view: ChangeView, paint: Paint) -> tuple[str, str, str]:
     value = {"+": line.after, "-": line.before}.get(line.sign) or f"{line.before} → {line.after}"
-    assumed = paint.dim(" (assumed)") if view.change.assumed and line.sign != "+" else ""
+    assumed = paint.dim(" (assumed)") if is_assumed(line, view) else ""
     return _coloured(line.sign, line.sign, paint), line.path, f"{value}{assumed}"
 
 
@@ -145,8 +148,7 @@ def _steps(review: Review, paint: Paint) -> Iterator[str]:
 def _step_groups(groups: Sequence[Group[StepView]], paint: Paint, noun: str) -> Iterator[str]:
     for group in groups:
         yield f"  {paint.bold(clean(group.title))}  {paint.dim(range_text(group, noun))}"
-        rows = table([(f"{v.number:>4}", v.step.operation, clean(v.name), v.call, effect(v)) for v in group.items],
-                     "  ")
+        rows = _rows([(f"{v.number:>6}", v.step.operation, clean(v.name), v.call, effect(v)) for v in group.items])
         before: StepView | None = None
         for view, row in zip(group.items, rows, strict=True):
             yield row
@@ -157,6 +159,13 @@ def _step_groups(groups: Sequence[Group[StepView]], paint: Paint, noun: str) -> 
             number = count(len(group.items), "step")
             yield f"    The same {number} on {count(len(group.alike), 'more host')}" + _where(group)
             yield from _members(group, paint, [f"{clean(m.title)}  {range_text(m, noun)}" for m in group.members])
+
+
+def _rows(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """One line a step, in columns. A long name pushes its own line to the right, not everybody's."""
+    widths = [max((len(row[i]) for row in rows if i != 2 or len(row[i]) <= NAME_WIDTH), default=0)
+              for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 # --- the end ----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,10 +12,22 @@ from planner.review.paint import clean
 
 Sign = Literal["+", "-", "~"]
 KNOWN_AFTER_APPLY = "(known after apply)"
+UNKNOWN_NOW = "(unknown)"
+
+
+class Words(str):
+    """Text that stands for a value and prints without quotes."""
+
+    __slots__ = ()
+
+
+AS_BEFORE = Words("(as it was)")
 
 
 def text(value: Any) -> str:
     """One value, as the fleet file would write it. Secrets print as their reference."""
+    if isinstance(value, Words):
+        return str(value)
     if isinstance(value, Unknown):
         return KNOWN_AFTER_APPLY
     if isinstance(value, SecretRef):
@@ -25,6 +37,17 @@ def text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(text(v) for v in value) + "]"
     return clean(json.dumps(value, ensure_ascii=False))
+
+
+def before_text(value: Any) -> str:
+    """A value that is there now: an unknown one says why it is."""
+    if isinstance(value, Unknown):
+        return f"({clean(value.why)})" if value.why else UNKNOWN_NOW
+    return text(value)
+
+
+def _short(value: Any) -> str:
+    return UNKNOWN_NOW if isinstance(value, Unknown) else text(value)
 
 
 def flatten(attributes: Attrs | None) -> dict[str, Any]:
@@ -67,11 +90,11 @@ def differences(before: Attrs | None, after: Attrs | None, unknown: tuple[str, .
         had, has = path in old and old[path] is not None, path in new and new[path] is not None
         if had and has:
             if _differ(old[path], new[path]):
-                lines.append(Line("~", clean(path), text(old[path]), text(new[path])))
+                lines.append(Line("~", clean(path), _short(old[path]), text(new[path])))
         elif has:
             lines.append(Line("+", clean(path), None, text(new[path])))
         elif had:
-            lines.append(Line("-", clean(path), text(old[path]), None))
+            lines.append(Line("-", clean(path), _short(old[path]), None))
     return tuple(lines)
 
 
@@ -81,30 +104,18 @@ def changed(before: Attrs | None, after: Attrs | None) -> tuple[Line, ...]:
 
     return tuple(
         Line("+" if old is None else "-" if new is None else "~", clean(path),
-             None if old is None else _plain(old), None if new is None else _plain(new))
-        for path, old, new in deep(_marked(before), _marked(after)))
+             None if old is None else text(old), None if new is None else text(new))
+        for path, old, new in deep(_marked(before, before_text), _marked(after, text))
+        if new != KNOWN_AFTER_APPLY or not (isinstance(old, Words) and old.startswith("(")))
 
 
-class _Text(str):
-    """An unknown or a secret reference, rendered: deepdiff then compares it as one value."""
-
-    __slots__ = ()
-
-
-def _marked(value: Any) -> Any:
+def _marked(value: Any, words: Callable[[Any], str]) -> Any:
+    """Unknowns and secret references as words: deepdiff then compares each as one value."""
     if isinstance(value, (Unknown, SecretRef)):
-        return _Text(text(value))
+        return Words(words(value))
     if isinstance(value, Mapping):
-        return {k: _marked(v) for k, v in value.items()}
-    return [_marked(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, _Text):
-        return str(value)
-    if isinstance(value, list):
-        return "[" + ", ".join(_plain(v) for v in value) + "]"
-    return text(value)
+        return {k: _marked(v, words) for k, v in value.items()}
+    return [_marked(v, words) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _differ(before: Any, after: Any) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from planner.catalog import GUARDS, Catalog
-from planner.model import Action, Address, Change, Plan, Step
+from planner.model import Action, Address, Change, Plan, Step, Unknown
 from planner.review.fold import Group, fold
-from planner.review.values import Line, changed, differences, duration, text
+from planner.review.values import AS_BEFORE, Line, changed, differences, duration, text
 
 VCENTER = "vCenter"
 WORDS: Mapping[Action, str] = {
@@ -69,12 +69,12 @@ class Review:
     @property
     def counts(self) -> Mapping[str, int]:
         """Numbers for the summary. Restored objects of reborn hosts are counted apart."""
-        found = Counter(str(c.action) for c in self.plan.changes if not c.reborn and c.action is not Action.NOOP)
+        found = Counter(str(c.action) for c in self.plan.changes if not _restored(c) and c.action is not Action.NOOP)
         steps = self.plan.steps
         return {
             **{str(action): found[str(action)] for action in Action if action is not Action.NOOP},
             "adopt": sum(c.adopted for c in self.plan.changes),
-            "restore": sum(c.reborn and c.action is not Action.NOOP for c in self.plan.changes),
+            "restore": sum(map(_restored, self.plan.changes)),
             "steps": len(steps),
             "hosts": len({s.address.root for s in steps if s.address.root.type == "host"}),
             "irreversible": sum(bool(s.irreversible) for s in steps),
@@ -93,16 +93,28 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
     """
     numbers = {step.id: number for number, step in enumerate(plan.steps, 1)}
     steps = _step_groups(plan.steps, catalog, numbers, folded=not details)
-    undo = _step_groups(back_out, catalog, numbers, folded=not details)
+    undo = _step_groups([_as_before(step) for step in back_out], catalog, numbers, folded=not details)
     stays: dict[tuple[str, str], tuple[int, ...]] = {}
     for step in (s for s in plan.steps if s.irreversible):
         key = (step.operation, step.irreversible)
         stays[key] = (*stays.get(key, ()), numbers[step.id])
     return Review(
         plan=plan, changes=_change_groups(plan.changes, details), steps=steps, back_out=undo, stays=stays,
-        reborn=Counter(str(c.address.root) for c in plan.changes if c.reborn and c.action is not Action.NOOP),
+        reborn=Counter(str(c.address.root) for c in plan.changes if _restored(c)),
         reboots=tuple(dict.fromkeys(str(s.address.root) for s in back_out if _powers(s, catalog))),
     )
+
+
+def _as_before(step: Step) -> Step:
+    """A reverse step whose values apply has yet to read (an assumed before-image)."""
+    if step.after is None:
+        return step
+    return replace(step, after={k: AS_BEFORE if isinstance(v, Unknown) else v for k, v in step.after.items()})
+
+
+def _restored(change: Change) -> bool:
+    """Whether a reborn host gets this object back as it was last applied."""
+    return change.reborn and bool(change.address.child_type) and change.action is not Action.NOOP
 
 
 def _powers(step: Step, catalog: Catalog) -> bool:
@@ -117,13 +129,15 @@ def _change_groups(changes: Sequence[Change], details: bool) -> tuple[Group[Chan
     groups: dict[str, list[ChangeView]] = {}
     lines = _Lines()
     for change in changes:
-        if change.action is Action.NOOP and not change.adopted and not change.reason.startswith("blocked"):
+        quiet = not (change.adopted or change.reborn or change.reason.startswith("blocked"))
+        if change.action is Action.NOOP and quiet:
             continue
-        if change.reborn and not details:
+        if change.reborn and change.address.child_type and not details:
             continue
         title = _title(change.address)
         groups.setdefault(title, []).append(_change_view(change, title, lines))
     found = [Group(title, tuple(items)) for title, items in groups.items()]
+    found = [replace(group, items=tuple(sorted(group.items, key=lambda v: bool(v.name)))) for group in found]
     return tuple(found) if details else fold(found, _changes_shape, _change_values)
 
 
@@ -150,6 +164,8 @@ def _change_view(change: Change, title: str, lines: _Lines) -> ChangeView:
     notes = [change.reason] if change.reason else []
     if change.adopted and "adopted" not in change.reason:
         notes.append("adopted: it exists already")
+    if change.reborn and not change.address.child_type:
+        notes.append("reborn: it lost its configuration in a reboot")
     if change.action is Action.FORGET:
         notes.append("it leaves state; nothing is called")
     return ChangeView(change, _relative(change.address, title), tuple(notes), lines.of(change))

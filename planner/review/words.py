@@ -9,8 +9,8 @@ from typing import Any
 
 from planner.model import Address, Drift, Plan, Step
 from planner.review.fold import Group
-from planner.review.values import KNOWN_AFTER_APPLY, count, text
-from planner.review.view import Review, StepView
+from planner.review.values import KNOWN_AFTER_APPLY, UNKNOWN_NOW, Line, count, text
+from planner.review.view import ChangeView, Review, StepView
 
 EFFECT_WIDTH = 64
 MANY = 12
@@ -71,7 +71,8 @@ def effect(view: StepView) -> str:
 
 
 def _assumed(sign: str, line: str, step: Step) -> str:
-    return f"{line} (assumed)" if step.assumed and sign == "~" and KNOWN_AFTER_APPLY not in line else line
+    known = UNKNOWN_NOW not in line and KNOWN_AFTER_APPLY not in line
+    return f"{line} (assumed)" if step.assumed and sign == "~" and known else line
 
 
 def marks(view: StepView, before: StepView | None) -> list[tuple[bool, str]]:
@@ -117,6 +118,11 @@ def _numbers(numbers: Sequence[int]) -> str:
     if len(numbers) > MANY:
         return f"{len(numbers)} steps, marked above"
     return f"{'step' if len(numbers) == 1 else 'steps'} {', '.join(map(str, numbers))}"
+
+
+def is_assumed(line: Line, view: ChangeView) -> bool:
+    """Whether the value before is an assumption, and not simply unknown."""
+    return view.change.assumed and line.sign != "+" and not str(line.before).startswith("(")
 
 
 def has_assumed(review: Review) -> bool:

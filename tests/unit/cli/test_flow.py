@@ -62,6 +62,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     site = wiring.Site({"vsphere": live, "toy": ToyProvider("toy", found)}, catalog, {})
     monkeypatch.setattr(wiring, "installed", lambda: site)
     monkeypatch.setattr(wiring, "load", load)
+    monkeypatch.setattr(wiring, "header", lambda _source: ("toy", {}))
     declare({"site.a": {"name": "a"}, "box.x": {"site": "site.a", "size": 1, "tags": ["t"]}})
     return found
 

@@ -135,7 +135,7 @@ def test_changed_reads_maps_lists_secrets_and_unknowns() -> None:
     before: Attrs = {"a": {"b": 1, "c": [1]}, "s": SecretRef("env:A"), "u": Unknown("x"), "v": Unknown("x"), "same": 1}
     after: Attrs = {"a": {"b": 2, "c": [1, 2]}, "s": SecretRef("env:B"), "u": 5, "v": Unknown("y"), "same": 1}
     assert [str(line) for line in changed(before, after)] == [
-        "a.b 1 → 2", "a.c [1] → [1, 2]", "s secret(env:A) → secret(env:B)", "u (known after apply) → 5"]
+        "a.b 1 → 2", "a.c [1] → [1, 2]", "s secret(env:A) → secret(env:B)", "u (x) → 5"]
 
 
 def test_differences_sees_a_change_of_type() -> None:
