@@ -21,6 +21,7 @@ from planner.review.words import (
     marks,
     nothing,
     range_text,
+    same,
     stays_lines,
     summary,
     unmanaged_counts,
@@ -112,7 +113,7 @@ def _changes(review: Review) -> Iterator[str]:
         yield ""
         rows = [row for view in group.items for row in _change(view)]
         yield from _table(("", "object", "attribute", "before", "after"), rows)
-        yield from _alike(group, f"{count(len(group.items), 'change')}", [code(m.title) for m in group.members])
+        yield from _alike(group, "change", [code(m.title) for m in group.members])
 
 
 def _change(view: ChangeView) -> Iterator[tuple[str, ...]]:
@@ -132,11 +133,11 @@ def _before(line: Line, view: ChangeView) -> str:
     return f"{code(line.before or '')}{assumed}"
 
 
-def _alike(group: Group[ChangeView] | Group[StepView], number: str, names: Sequence[str]) -> Iterator[str]:
+def _alike(group: Group[ChangeView] | Group[StepView], noun: str, names: Sequence[str]) -> Iterator[str]:
     if not group.alike:
         return
     yield ""
-    yield f"The same {number} on {count(len(group.alike), 'more host')}:"
+    yield f"{same(group, noun)}:"
     yield ""
     rows = [(name, *map(code, row)) for name, row in zip(names, group.rows, strict=True)]
     yield from _table(("host", *map(escape, group.columns)), rows)
@@ -165,7 +166,7 @@ def _step_groups(groups: Sequence[Group[StepView]], noun: str) -> Iterator[str]:
             before = view
         yield from _table(("#", "step", "on", "call", "what, and what to know"), rows)
         members = [f"{code(m.title)} {range_text(m, noun)}" for m in group.members]
-        yield from _alike(group, count(len(group.items), "step"), members)
+        yield from _alike(group, "step", members)
         yield ""
         yield "</details>"
 

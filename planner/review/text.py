@@ -19,6 +19,7 @@ from planner.review.words import (
     marks,
     nothing,
     range_text,
+    same,
     stays_lines,
     summary,
     unmanaged_counts,
@@ -96,8 +97,7 @@ def _changes(review: Review, paint: Paint) -> Iterator[str]:
         for view in group.items:
             yield from _change(view, paint)
         if group.alike:
-            changes = count(len(group.items), "change")
-            yield f"    The same {changes} on {count(len(group.alike), 'more host')}" + _where(group)
+            yield f"    {same(group, 'change')}{_where(group)}"
             yield from _members(group, paint, [clean(m.title) for m in group.members])
 
 
@@ -156,8 +156,7 @@ def _step_groups(groups: Sequence[Group[StepView]], paint: Paint, noun: str) -> 
                 yield " " * 14 + (paint.alarm(clean(mark)) if urgent else paint.cyan(clean(mark)))
             before = view
         if group.alike:
-            number = count(len(group.items), "step")
-            yield f"    The same {number} on {count(len(group.alike), 'more host')}" + _where(group)
+            yield f"    {same(group, 'step')}{_where(group)}"
             yield from _members(group, paint, [f"{clean(m.title)}  {range_text(m, noun)}" for m in group.members])
 
 

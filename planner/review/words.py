@@ -109,6 +109,13 @@ def range_text(group: Group[StepView], noun: str) -> str:
     return f"{'step' if len(numbers) == 1 else 'steps'} {', '.join(parts)}"
 
 
+def same(group: Group[ChangeView] | Group[StepView], noun: str) -> str:
+    """`The same 12 steps on 2 more hosts`."""
+    number = len(group.items)
+    what = f"The same {noun}" if number == 1 else f"The same {count(number, noun)}"
+    return f"{what} on {count(len(group.alike), 'more host')}"
+
+
 def stays_lines(review: Review) -> list[str]:
     """What no back-out undoes, with the numbers of the steps that do it."""
     return [f"{operation} ({_numbers(numbers)}): {why}" for (operation, why), numbers in review.stays.items()]
