@@ -160,10 +160,13 @@ def _markup(text: str) -> str:
 def _bars(steps: Sequence[Step]) -> Iterator[Listener]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     console = Console(stderr=True, no_color=not paint(sys.stderr).on)
+    width = min(32, max((len(_title(step.address)) for step in steps), default=0))
     columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[what]}"))
-    with Progress(*columns, console=console) as display:
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=width)),
+        BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[what]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)))
+    with Progress(*columns, console=console, expand=True) as display:
         yield Bars(display, steps)
