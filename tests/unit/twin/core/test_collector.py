@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from tests.unit.twin.core.toy import Toy, host_spec, make_toy, read_hosts
+from tests.unit.twin.core.toy import Toy, content_of, host_spec, make_toy, read_hosts
 
 Collector = vmodl.query.PropertyCollector
 
@@ -166,8 +166,7 @@ def _waiter(collector: Any, version: str, out: list[Any]) -> threading.Thread:
 
 
 def test_a_wait_wakes_up_on_change_cancel_and_session_end(toy: Toy, codec: bool) -> None:
-    stub = toy.stub(codec=codec)
-    content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+    content = content_of(toy.stub(codec=codec))
     content.sessionManager.Login("reader", "right horse")
     collector = content.propertyCollector
     collector.CreateFilter(host_spec(content, "runtime.inMaintenanceMode"), False)

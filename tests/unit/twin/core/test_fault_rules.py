@@ -57,14 +57,14 @@ def test_declared_fault_before_and_after_the_effect(toy: Toy, codec: bool) -> No
     toy.world.faults.add(kind="fault", method="AddVirtualSwitch", fault="vim.fault.HostConfigFault", message="no room")
     with pytest.raises(vim.fault.HostConfigFault) as caught:
         network.AddVirtualSwitch("a")
-    assert caught.value.msg == "no room"
+    assert "no room" in str(caught.value)
     assert "a" not in toy.root.hosts[0].switches
     toy.world.faults.add(kind="fault", method="AddVirtualSwitch", fault="HostConfigFault", after=True)
     with pytest.raises(vim.fault.HostConfigFault):
         network.AddVirtualSwitch("a")
     assert "a" in toy.root.hosts[0].switches
     toy.world.faults.add(kind="fault", method="AddVirtualSwitch", fault="vim.fault.InvalidLogin")
-    with pytest.raises(ValueError, match=r"HostNetworkSystem\.AddVirtualSwitch does not declare vim\.fault\.InvalidLog"):
+    with pytest.raises(ValueError, match=r"HostNetworkSystem\.AddVirtualSwitch does not declare vim\.fault\.Inv"):
         network.AddVirtualSwitch("b")
 
 

@@ -172,9 +172,14 @@ class Toy:
 
     def login(self, *, codec: bool = False, user: str = USER) -> Any:
         """ServiceContent of a fresh, logged-in client."""
-        content = vim.ServiceInstance("ServiceInstance", self.stub(codec=codec)).RetrieveContent()
+        content = content_of(self.stub(codec=codec))
         content.sessionManager.Login(user, PASSWORD)
         return content
+
+
+def content_of(stub: Any) -> Any:
+    """ServiceContent at a door, without login."""
+    return vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
 
 
 def make_toy(hosts: int = 3, clock: Clock | None = None) -> Toy:
