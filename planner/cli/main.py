@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -30,8 +31,23 @@ def _root() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the contract's exit code."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    before = _handlers()
     _sigterm_is_ctrl_c()
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        if argv is not None:  # called by a program that lives on: its handlers are its own
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _handlers() -> dict[int, Any]:
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def _main(args: list[str]) -> int:
     code = _run(args)
     for stream in (sys.stdout, sys.stderr):
         try:

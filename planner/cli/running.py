@@ -65,31 +65,37 @@ def approve(conduct: Conduct, question: str) -> None:
 
 @contextmanager
 def stop_signals(stop: Stop) -> Iterator[None]:
-    """First Ctrl-C (or SIGTERM): running steps end, none starts. Second: waits end at once. Third: gone."""
-    count = 0
+    """First Ctrl-C (or SIGTERM): running steps end, none starts. Second: waits end at once. Third: gone.
+
+    After the run a signal changes nothing any more: how the run ended is what the command has to say. `main`
+    restores the handlers.
+    """
+    count, over = 0, False
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         nonlocal count
         count += 1
+        if count > 2:
+            os._exit(3)
+        if over:
+            _say("\nThe run is over; closing.\n")
+            return
+        stop.soft.set()
         if count == 1:
-            stop.soft.set()
             _say("\nStopping: running steps end, none starts. Once more stops hard.\n")
-        elif count == 2:
-            stop.soft.set()
+        else:
             stop.hard.set()
             _say("\nStopping hard: calls in flight are left, and read back by `fleet resume` or `fleet rollback`.\n")
-        else:
-            os._exit(3)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        count, over = 0, True
 
 
 def _say(text: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from planner.cli import init, progress, running, show, terminal, who, wiring
+from planner.cli import init, main, progress, running, show, terminal, who, wiring
 from planner.cli.running import Conduct, Declined, approve, stop_signals
 from planner.cli.secret import Secrets
 from planner.cli.terminal import Usage
@@ -121,15 +121,30 @@ def test_no_terminal_no_approval(monkeypatch: pytest.MonkeyPatch) -> None:
         Conduct(json=True).check()
 
 
-def test_first_signal_stops_softly_second_hard() -> None:
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_first_signal_stops_softly_second_hard_and_after_the_run_none_does() -> None:
     stop = Stop()
-    before = signal.getsignal(signal.SIGTERM)
     with stop_signals(stop):
         os.kill(os.getpid(), signal.SIGTERM)
         assert (stop.soft.is_set(), stop.hard.is_set()) == (True, False)
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.hard.is_set()
-    assert signal.getsignal(signal.SIGTERM) is before
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_main_gives_the_handlers_back() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    assert main.main(["version"]) == 0
+    assert {number: signal.getsignal(number) for number in before} == before
 
 
 # --- progress ---------------------------------------------------------------------------------------------
