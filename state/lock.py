@@ -50,6 +50,11 @@ class FileLock:
         try:
             make_folder(self._path.parent)
             descriptor = self._take()
+            attempts = 100
+            while descriptor < 0 and attempts and self._holder_is_dead():
+                time.sleep(0.01)
+                attempts -= 1
+                descriptor = self._take()
         except OSError as error:
             raise failure("the fleet cannot be locked", self._path, error) from error
         if descriptor < 0:
@@ -78,6 +83,20 @@ class FileLock:
             if same:
                 return descriptor
             os.close(descriptor)
+
+    def _holder_is_dead(self) -> bool:
+        """A child that was being forked when its parent was killed holds the lock until it runs: a few moments."""
+        note = self.holder()
+        pid = note.get("pid")
+        if note.get("host") != socket.gethostname() or not isinstance(pid, int):
+            return False
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _close_in_children(self) -> None:
         if self._watching:

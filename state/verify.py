@@ -85,7 +85,7 @@ def _runs(store: LocalStore, state: State | None) -> Iterator[Diagnostic]:
                          remedy="Put the journal back from a backup; without it that run cannot be rolled back.")
     if state is None and ended and not store.state_path.exists():
         yield Diagnostic("error", "there are runs, but no state", str(store.state_path),
-                         remedy="Put the file back from a backup.")
+                         remedy="Put the file back from a backup, or: fleet state push PATH --rebuild.")
 
 
 def _journal(path: Path, run: str, found: Scan, lineage: str) -> Iterator[Diagnostic]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from planner.model import Address, Diagnostic, FleetError, Incomplete, Stale, State, StateResource
@@ -36,29 +34,16 @@ class StateFiles(StateStore, Protocol):
 
 
 def store_of(path: str) -> tuple[str, StateFiles]:
-    """The fleet's name and its store. Raises FleetError.
+    """The fleet's name and its store; of the fleet's files only the `fleet:` block is read. Raises FleetError."""
+    from planner.cli.wiring import Source, header, state_folder, store_at
 
-    A fleet with errors still has a state: only where its files may say where state lives are they evaluated.
-    """
-    from planner.cli.wiring import Source, installed, load, open_store, store_at
-    from planner.config import fleet_name
-
-    name = fleet_name(path)
-    if _says_where(Path(path)):
-        store = open_store(load(installed(), Source.of(path)))
-    else:
-        store = store_at(Path.cwd() / ".fleet" / name, name, {})
+    name, settings = header(Source.of(path))
+    store = store_at(state_folder(name, settings), name, settings)
     missing = [m for m in ("dump", "parse", "newest_kept", "salvage") if not hasattr(store, m)]
     if missing:
         raise FleetError(Diagnostic("error", "this state back end cannot be repaired by hand",
                                     f"it has no {', '.join(missing)}"))
     return name, cast("StateFiles", store)
-
-
-def _says_where(path: Path) -> bool:
-    """Whether a `state:` block may stand in the fleet's files, or in files that they include."""
-    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    return any(re.search(rb"\b(state|include)\b", file.read_bytes()) for file in files if file.is_file())
 
 
 def catalog() -> Catalog:

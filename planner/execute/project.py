@@ -56,6 +56,10 @@ def _unmerged(store: StateStore, state: State | None) -> RunInfo | None:
     for info in reversed(runs):
         if is_open(info.outcome):
             return info
+    if state is None and runs:
+        raise FleetError(Diagnostic(
+            "error", "there are runs, but no state", f"the last one is {runs[-1].run}, {runs[-1].outcome}",
+            remedy="put state.json back from a backup, or rebuild it: fleet state push PATH --rebuild"))
     if state is not None and not state.complete:
         return next((info for info in runs if info.run == state.run), None)
     return None

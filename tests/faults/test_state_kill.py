@@ -76,7 +76,7 @@ def test_sigkill_at_random_moments(tmp_path: Path, seed: int) -> None:
             kept = [s.serial for s in store.history()]
             assert kept == list(range(1, (state.serial if state else 0) + 1))
             journal = store.journal(run)
-            journal.append({"kind": "end", "outcome": "abandoned"})
+            journal.append({"kind": "resume"})
             journal.close()
         assert [d for d in store.verify() if "shorter" not in d.summary] == []
 

@@ -15,11 +15,13 @@ import pytest
 from planner.cli import state_edit
 from planner.cli.main import main
 from planner.execute.engine import apply, rollback
-from planner.model import Address
+from planner.model import Address, Attrs, FleetError
 from state.local import LocalStore
 from tests.support.toy import Killed, World, toy_catalog, toy_engine, toy_fleet, toy_plan
 
-FLEET = {"site.a": {"name": "A"}, "box.x": {"site": "site.a", "color": "red"}, "box.y": {"site": "site.a", "size": 2}}
+FLEET: dict[str, Attrs] = {
+    "site.a": {"name": "A"}, "box.x": {"site": "site.a", "color": "red"}, "box.y": {"site": "site.a", "size": 2},
+}
 BOX = Address("box", "x")
 
 
@@ -140,6 +142,13 @@ def test_rm_and_mv(site: Site) -> None:
     assert len(site.world.calls) == 3  # live is as it was
 
 
+def test_a_run_from_before_a_repair_cannot_be_rolled_back(site: Site) -> None:
+    site.apply()
+    site.run("mv", "box.x", "box.q", "--reason", "CHG-3")
+    with pytest.raises(FleetError, match="CHG-3"):
+        rollback(toy_engine(toy_fleet(FLEET), site.world, site.store))
+
+
 def test_a_host_takes_along_what_hangs_on_it(site: Site) -> None:
     site.apply()
     state = site.store.read()
@@ -225,7 +234,8 @@ def _pulled(site: Site, change: Callable[[dict[str, Any]], Any] = lambda _d: Non
     return str(file)
 
 
-def _edit(document: dict[str, Any]) -> None:
+def _edit(document: dict[str, Any], **more: Any) -> None:
+    document.update(more)
     document["resources"][0]["attributes"]["color"] = "green"
     del document["sum"]
 
@@ -247,11 +257,11 @@ def test_push_takes_an_edited_document(site: Site, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(("change", "said"), [
     (lambda d: d["resources"].pop(), "edited by hand"),
-    (lambda d: (_edit(d), d.update(lineage="other")), "another lineage"),
-    (lambda d: (_edit(d), d.update(fleet="other")), "another fleet"),
-    (lambda d: (_edit(d), d.update(format=9)), "newer"),
-    (lambda d: (_edit(d), d["resources"][0].update(origin="found")), "origin"),
-    (lambda d: (_edit(d), d["resources"].append(d["resources"][0])), "twice"),
+    (lambda d: _edit(d, lineage="other"), "another lineage"),
+    (lambda d: _edit(d, fleet="other"), "another fleet"),
+    (lambda d: _edit(d, format=9), "newer"),
+    (lambda d: _edit(d, resources=[{**d["resources"][0], "origin": "found"}]), "origin"),
+    (lambda d: _edit(d, resources=[d["resources"][0]] * 2), "twice"),
 ])  # fmt: skip
 def test_push_refuses(site: Site, change: Callable[[dict[str, Any]], Any], said: str) -> None:
     site.apply()
@@ -272,8 +282,8 @@ def test_a_damaged_state_is_rebuilt_from_the_journal(site: Site, damage: bytes |
         site.store.state_path.unlink()
     else:
         site.store.state_path.write_bytes(damage)
-        listed = site.run("list")
-        assert (listed.code, "fleet state push PATH --rebuild" in listed.err) == (1, True)
+    listed = site.run("list")
+    assert (listed.code, "fleet state push PATH --rebuild" in listed.err) == (1, True)
     assert site.run("push", "--rebuild").code == 0
     assert site.store.read() == whole
     assert site.run("verify").code == 0
