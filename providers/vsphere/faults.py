@@ -54,12 +54,13 @@ def from_fault(call: str, fault: Any, *, sent: bool = True) -> StepFailed:
 
 def from_network(call: str, problem: BaseException, *, sent: bool) -> StepFailed:
     """A connection that broke. Refused connections and failed handshakes never carried the call."""
-    never = isinstance(problem, (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError,
-                                 WrongCertificate))
+    wrong = isinstance(problem, (ssl.SSLCertVerificationError, WrongCertificate))
+    never = wrong or isinstance(problem, (ConnectionRefusedError, socket.gaierror))
     doubt = sent and not never
     what = "no answer to" if doubt else "could not send"
     return StepFailed(f"{what} {call}", str(problem) or type(problem).__name__,
-                      "" if doubt else "check the connection to the server, then resume", in_doubt=doubt)
+                      "" if doubt else "check the connection to the server, then resume",
+                      in_doubt=doubt, retry=not doubt and not wrong)
 
 
 WIRE: tuple[type[BaseException], ...] = (*NETWORK, xml.parsers.expat.ExpatError)

@@ -27,32 +27,42 @@ def mutates(method: str) -> bool:
     return method in _NOT_READS or not (method in _OWN or method.startswith(_READS))
 
 
+class Sent:
+    """Which object each thread made its last mutating call on. Shared by all links of a session, hosts' doors too."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def note(self, obj: Any) -> None:
+        self._local.target = obj
+
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], Any]]:
+        """Gives a function that says on which object this thread made a mutating call inside the block, or None."""
+        before = getattr(self._local, "target", None)
+        self._local.target = None
+        try:
+            yield lambda: self._local.target
+        finally:
+            self._local.target = before
+
+
 class Link:
     """A stub with a log-in. `login(content)` is called under a lock; `connect()` opens the session."""
 
-    def __init__(self, stub: Any, login: Callable[[Any], None]) -> None:
+    def __init__(self, stub: Any, login: Callable[[Any], None], sent: Sent | None = None) -> None:
         self.stub = stub
+        self.sent = sent or Sent()
         self.content: Any = None
         self._login = login
         self._raw: Callable[..., Any] = stub.InvokeMethod
         self._lock = threading.Lock()
         self._generation = 0
-        self._local = threading.local()
         stub.InvokeMethod = self._invoke  # pyVmomi objects call their stub's attribute
 
     def connect(self, content: Any) -> None:
         self.content = content
         self._login(content)
-
-    @contextmanager
-    def watched(self) -> Iterator[Callable[[], bool]]:
-        """Gives a function that says whether this thread has sent a mutating call inside the block."""
-        before = getattr(self._local, "sent", False)
-        self._local.sent = False
-        try:
-            yield lambda: bool(self._local.sent)
-        finally:
-            self._local.sent = before
 
     def _invoke(self, mo: Any, info: Any, args: Any, *more: Any, **named: Any) -> Any:
         from pyVmomi import vim
@@ -60,7 +70,7 @@ class Link:
         method, generation = info.wsdlName, self._generation
         changing = mutates(method)
         if changing:
-            self._local.sent = True
+            self.sent.note(mo)
         try:
             return self._raw(mo, info, args, *more, **named)
         except vim.fault.NotAuthenticated:

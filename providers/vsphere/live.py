@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from planner.catalog import ResourceType
 from planner.model import (
     Address,
     Attrs,
@@ -24,45 +22,22 @@ from providers.vsphere.collector import Collector, Row
 from providers.vsphere.host.operations import utc
 from providers.vsphere.identity import Inventory, match_hosts
 from providers.vsphere.link import Link
+from providers.vsphere.paths import (
+    CHILDREN,
+    NAMED,
+    READERS,
+    Names,
+    Paths,
+    gathered,
+    paths_for,
+    union,
+    wanted_names,
+)
 from providers.vsphere.problems import find_problems
 from providers.vsphere.resolve import Resolver, class_of, host_row
-from providers.vsphere.types import TYPES, keys_of, option
+from providers.vsphere.types import option
 
-STATUS = ("name", "parent", "summary.hardware.uuid", "config.network.pnic", "runtime.connectionState",
-          "runtime.inMaintenanceMode", "runtime.bootTime", "config.product", "vm")
-CHILDREN: Mapping[str, ResourceType] = {t.name: t for t in TYPES if t.parent == "host"}
-_READERS = {name: t.read for name, t in CHILDREN.items() if t.read is not None}
-_NAMED = tuple(name for name, t in CHILDREN.items() if not t.setting)
-_BATCH = "vCLS"  # VMs of vSphere's own cluster services come and go by themselves with maintenance mode
-
-Names = dict[str, set[str]]  # child type → names
-
-
-@dataclass(slots=True)
-class Paths:
-    """What to ask of hosts. `keyed`: array path → the keys of the elements that are needed."""
-
-    plain: tuple[str, ...]
-    keyed: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def asked(self, *, keyed: bool) -> tuple[str, ...]:
-        """`keyed` False: whole arrays, for a server that cannot index; options are asked for one by one then."""
-        if keyed:
-            return (*self.plain, *(f'{p}["{k}"]' for p, keys in self.keyed.items() for k in sorted(keys)))
-        return (*self.plain, *(p for p in self.keyed if p != option.PATH))
-
-
-def paths_for(wanted: Mapping[str, Iterable[str]], *, status: bool = True) -> Paths:
-    """Paths that reading these children needs; types without a name in `wanted` are left out."""
-    keyed: dict[str, frozenset[str]] = {}
-    plain = dict.fromkeys(STATUS if status else ())
-    for rtype, names in wanted.items():
-        keys = keys_of(rtype, frozenset(names))
-        for path, some in keys.items():
-            keyed[path] = keyed.get(path, frozenset()) | some
-        plain.update(dict.fromkeys(p for p in CHILDREN[rtype].paths if p not in keys))
-    return Paths(tuple(plain), {p: keys for p, keys in keyed.items() if keys})
-
+_OWN_VMS = "vCLS"  # VMs of vSphere's own cluster services come and go by themselves with maintenance mode
 
 class LiveReader:
     """Reads hosts and puts what they have under addresses."""
@@ -82,7 +57,7 @@ class LiveReader:
 
         if self._keyed:
             try:
-                return _gathered(self._fetch(paths.asked(keyed=True), hosts), paths)
+                return gathered(self._fetch(paths.asked(keyed=True), hosts), paths)
             except vmodl.query.InvalidProperty as problem:
                 if "[" not in str(problem.name):
                     raise
@@ -108,7 +83,7 @@ class LiveReader:
         why = unreadable(rows[0]) if rows else "vCenter does not know it"
         if why:
             raise ReadFailed("this host cannot be read", why)
-        return _READERS[rtype](rows[0].props, frozenset({name})).get(name)
+        return READERS[rtype](rows[0].props, frozenset({name})).get(name)
 
     # --- snapshot -----------------------------------------------------------------------------------------
 
@@ -121,7 +96,7 @@ class LiveReader:
         hosts = [a for a in roots if a.type == "host"]
         fresh = only is None or len(hosts) < len(roots)
         inventory = self._resolver.containers(fresh=fresh)
-        paths = paths_for(_union(wanted))
+        paths = paths_for(union(wanted))
         rows, matched, diagnostics = self._matched(hosts, paths, only is None)
         build = _Build(inventory, wanted, dict(self._vm_names(matched.values())))
         for address in roots:
@@ -170,42 +145,6 @@ class LiveReader:
             yield row.moid, str(row.props.get("name", row.moid))
 
 
-def _gathered(rows: list[Row], paths: Paths) -> list[Row]:
-    keyed = [(f'{p}["{k}"]', p) for p, keys in paths.keyed.items() for k in sorted(keys)]
-    for row in rows if keyed else ():
-        props = row.props
-        for _, path in keyed:
-            props[path] = []
-        for asked, path in keyed:
-            found = props.pop(asked, None)
-            if found is not None:
-                props[path].append(found)
-    return rows
-
-
-def wanted_names(fleet: Fleet, state: Mapping[Address, StateResource],
-                 only: frozenset[Address] | None) -> dict[Address, Names]:
-    """What is declared or recorded on each host: child type → names."""
-    wanted: dict[Address, Names] = {}
-    for source in (fleet.resources, state):
-        for address in source:
-            if address.type != "host" or (only is not None and address.root not in only and address not in only):
-                continue
-            names = wanted.setdefault(address.root, {})
-            if address.child_type:
-                names.setdefault(address.child_type, set()).add(address.name)
-    return wanted
-
-
-def _union(wanted: Mapping[Address, Names]) -> Names:
-    """Names by type over all hosts; what can be created is always read, for the unmanaged ones."""
-    union: Names = {name: set() for name in _NAMED}
-    for names in wanted.values():
-        for rtype, some in names.items():
-            union.setdefault(rtype, set()).update(some)
-    return union
-
-
 def _declared_mac(fleet: Fleet, state: Mapping[Address, StateResource], address: Address) -> str:
     source = fleet.resources.get(address) or state.get(address)
     return str(source.attributes.get("mac") or "") if source else ""
@@ -242,7 +181,7 @@ class _Build:
         vms = sorted(self._vms.get(vm._moId, vm._moId) for vm in row.props.get("vm") or ())
         self.hosts[address] = LiveHost(
             address, row.moid, status["connection"], status["uuid"], status["mac"], status["boot_time"],
-            status["build"], status["in_maintenance"], tuple(v for v in vms if not v.startswith(_BATCH)),
+            status["build"], status["in_maintenance"], tuple(v for v in vms if not v.startswith(_OWN_VMS)),
             management_ip(row.props), problems)
         why = unreadable(row)
         if why:
@@ -252,10 +191,10 @@ class _Build:
 
     def _children(self, address: Address, row: Row) -> None:
         wanted = self._wanted.get(address, {})
-        for rtype, read in _READERS.items():
+        for rtype, read in READERS.items():
             names = wanted.get(rtype)
             singleton = CHILDREN[rtype].singleton
-            if names is None and rtype not in _NAMED:
+            if names is None and rtype not in NAMED:
                 continue
             for name, attributes in read(row.props, frozenset(names or ())).items():
                 child = Address(address.type, address.label, address.key, rtype, "" if singleton else name)
@@ -279,7 +218,7 @@ def host_status(row: Row, mac: str, cluster: str) -> dict[str, Any]:
 def management_ip(props: Mapping[str, Any]) -> str:
     """Address of the adapter that carries management; of vmk0 where none says so."""
     found = ""
-    for name, attributes in _READERS["vmkernel"](props, frozenset()).items():
+    for name, attributes in READERS["vmkernel"](props, frozenset()).items():
         services: Any = attributes["services"]
         if "management" in services:
             return str(attributes["ip"])

@@ -14,7 +14,8 @@ from providers.vsphere.collector import Collector
 from providers.vsphere.connect import Trust, open_stub
 from providers.vsphere.guards import shown_connected
 from providers.vsphere.link import Link
-from providers.vsphere.live import STATUS, LiveReader, Paths, host_status
+from providers.vsphere.live import LiveReader, host_status
+from providers.vsphere.paths import STATUS, Paths
 from providers.vsphere.resolve import Resolver
 from providers.vsphere.types import TYPES
 
@@ -33,6 +34,7 @@ class VsphereSession:
     def __init__(self, link: Link, clock: Clock, fleet: Fleet, *, house: Any = None, timeout: float = 60.0,
                  coexist: bool = False) -> None:
         self.house = house
+        self.sent = link.sent
         self._link = link
         self._clock = clock
         self._timeout = timeout
@@ -126,7 +128,7 @@ class VsphereSession:
         if moid not in inventory.containers:
             inventory = self._resolver.containers(fresh=True)
         mac = str((call.after or {}).get("mac") or call.declared.get("mac") or "")
-        return host_status(rows[0], mac, inventory.reference(moid))
+        return {"id": rows[0].moid, **host_status(rows[0], mac, inventory.reference(moid))}
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -159,11 +161,13 @@ class VsphereSession:
         return self.root_folder()
 
     def run(self, operation: Operation, call: Call) -> Attrs:
-        with self._link.watched() as sent:
+        with self.sent.watched() as target:
             try:
                 return dict(operation.run(self, call) or {})
             except Exception as problem:
-                failed = faults.translate(operation.call, problem, sent=sent())
+                failed = faults.translate(operation.call, problem, sent=target() is not None)
+                if failed.in_doubt and failed is not problem and operation.call.endswith("_Task"):
+                    tasks.settle(self._collector, self._clock, target(), call)
                 if failed is problem:
                     raise
                 raise failed from problem

@@ -10,6 +10,8 @@ from providers.vsphere import faults
 from providers.vsphere.collector import Collector
 from providers.vsphere.link import NETWORK
 
+_UNFINISHED = ("queued", "running")
+
 _FIRST, _LONGEST = 0.05, 2.0  # seconds between two looks at a task
 
 
@@ -42,5 +44,28 @@ def wait(collector: Collector, clock: Clock, task: Any, call: Call, api_call: st
         if words != told:
             told = words
             call.report(words)
+        clock.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST)
+
+
+def settle(collector: Collector, clock: Clock, entity: Any, call: Call) -> None:
+    """After a lost reply: wait until no task runs on the entity, so that reading back shows what became of the call.
+
+    Best effort: where that cannot be seen, the step stays in doubt all the same.
+    """
+    from pyVmomi import vim, vmodl
+
+    pause = _FIRST
+    while isinstance(entity, vim.ManagedEntity) and not call.stop.is_set() and clock.now() < call.deadline:
+        try:
+            recent = collector.one(entity, "recentTask").get("recentTask") or ()
+            states = [str(row.props.get("info.state")) for row in collector.many(recent, "info.state")]
+        except vmodl.MethodFault:
+            return
+        except NETWORK:
+            states = ["running"]  # not reachable again yet
+        if not any(state in _UNFINISHED for state in states):
+            return
+        call.report("waiting for the task whose answer was lost")
         clock.sleep(pause)
         pause = min(pause * 1.5, _LONGEST)

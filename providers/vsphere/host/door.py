@@ -13,13 +13,16 @@ from providers.vsphere.collector import Collector
 from providers.vsphere.connect import Trust, explain, speak
 from providers.vsphere.faults import fault_name, wire_faults
 from providers.vsphere.host.secrets import initial_password, root_password
-from providers.vsphere.link import Link
+from providers.vsphere.link import Link, Sent
 
 MAINTENANCE = "runtime.inMaintenanceMode"
 
 
 class Doors(Protocol):
-    """What a session lends: a stub of a host's own door, and waiting."""
+    """What a session lends: a stub of a host's own door, and waiting. `sent` notes mutating calls."""
+
+    @property
+    def sent(self) -> Sent: ...
 
     def door_stub(self, address: str, trust: Trust) -> Any:
         """Raises OSError where nobody answers, WrongCertificate where somebody else does."""
@@ -63,7 +66,7 @@ def _log_in(doors: Doors, call: Call, address: str, trust: Trust, passwords: Map
                 content.sessionManager.Login("root", password, None)
             except vim.fault.InvalidLogin:
                 continue
-            link = Link(stub, partial(_again, password))
+            link = Link(stub, partial(_again, password), doors.sent)
             link.content = content
             return link, which
     except wire_faults() as problem:

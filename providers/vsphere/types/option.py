@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
-from planner.model import Attrs, StepFailed, Unknown
+from planner.model import Attrs, Change, Diagnostic, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import Field
 from providers.vsphere.tools import Tools, after, plain
@@ -57,6 +57,18 @@ def coerce(key: str, value: Any, live: Any) -> Any:
     return kind(value)
 
 
+def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
+    """A value of another type than the live one would differ for ever."""
+    for change in changes:
+        live, wanted = existing.get(change.address.name, {}).get("value"), (change.after or {}).get("value")
+        if live is None or wanted is None or isinstance(live, Unknown) or isinstance(wanted, Unknown):
+            continue
+        try:
+            coerce(change.address.name, wanted, live)
+        except StepFailed as wrong:
+            yield Diagnostic("error", wrong.summary, wrong.detail, address=change.address, remedy=wrong.remedy)
+
+
 def set_option(tools: Tools, call: Call) -> None:
     write(tools, call, call.address.name, after(call)["value"])
 
@@ -73,6 +85,7 @@ OPTION = ResourceType(
     label_doc="the option's key: UserVars.SuppressShellWarning, …",
     paths=(PATH,),
     read=read,
+    check=check,
     baseline={"UserVars.SuppressShellWarning": {"value": 0}, "*": {"value": Unknown("read after birth")}},
     operations=(
         Operation("option.set", "OptionManager.UpdateOptions", "update", "Set the option.", set_option, ("value",),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
-from planner.model import Action, Attrs, Change, Diagnostic, StepFailed, Unknown
+from planner.model import Attrs, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import Field, boolean, integer, string, strings
 from providers.vsphere.tools import Tools, after, changed_item, editable, need, pick
 from providers.vsphere.types.vswitch import mtu_shrinks
+from providers.vsphere.vmk_rules import check, cuts, cuts_removed, cuts_tag, validate
 
 VNICS, TAGS = "config.network.vnic", "config.virtualNicManagerInfo.netConfig"
 NIC_TYPES = {s: s for s in ("vmotion", "management", "faultToleranceLogging", "vSphereReplication",
@@ -87,51 +88,6 @@ def select(tools: Tools, call: Call) -> None:
 def deselect(tools: Tools, call: Call) -> None:
     tools.manager(call, "virtualNicManager").DeselectVnicForNicType(
         nicType=NIC_TYPES[changed_item(call, "services")], device=call.address.name)
-
-
-def _number(name: str) -> int:
-    return int(name[3:]) if name.startswith("vmk") and name[3:].isdigit() else -1
-
-
-def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
-    """A new adapter gets the lowest free vmkN: a label that is not that name would never be met."""
-    leaving = {c.address.name for c in changes if c.action in (Action.DELETE, Action.REPLACE)}
-    taken = {_number(name) for name in existing if name not in leaving}
-    made = [c for c in changes if c.action in (Action.CREATE, Action.REPLACE)]
-    for change in sorted(made, key=lambda c: _number(c.address.name)):
-        lowest = next(n for n in range(len(taken) + 1) if n not in taken)
-        taken.add(lowest)
-        if change.after and not change.after.get("dhcp") and not change.after.get("ip"):
-            yield Diagnostic("error", "a new VMkernel adapter needs an address", "neither `dhcp: true` nor `ip` is set",
-                             address=change.address, remedy="set `ip` and `netmask`, or `dhcp: true`")
-        if change.address.name != f"vmk{lowest}":
-            yield Diagnostic(
-                "error", "this VMkernel adapter would get another name",
-                f"{change.address.name} is declared; the host names its next adapter vmk{lowest}",
-                address=change.address, remedy=f"call it vmk{lowest}, or declare the adapters before it")
-
-
-def validate(attributes: Attrs) -> Iterable[str]:
-    static = attributes.get("ip") or attributes.get("netmask")
-    if attributes.get("dhcp") is True and static:
-        yield "set `dhcp: true`, or `ip` and `netmask`, not both"
-    elif bool(attributes.get("ip")) != bool(attributes.get("netmask")):
-        yield "`ip` and `netmask` belong together"
-
-
-def cuts(before: Attrs | None, now: Attrs | None) -> str:
-    changed = {"dhcp", "ip", "netmask"} & set(now or {})
-    return "may cut management, where this adapter carries it" if changed else ""
-
-
-def cuts_tag(before: Attrs | None, now: Attrs | None) -> str:
-    """The management tag; the other services do not carry management."""
-    old, new = ((a or {}).get("services") or () for a in (before, now))
-    return "may cut management" if ("management" in old) != ("management" in new) else ""  # type: ignore[operator]
-
-
-def cuts_removed(before: Attrs | None, now: Attrs | None) -> str:
-    return "may cut management" if (before or {}).get("portgroup") == "Management Network" else ""
 
 
 VMKERNEL = ResourceType(

@@ -1,0 +1,52 @@
+"""Rules of VMkernel adapters: names that the host gives, addresses, and what may cut management. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from planner.model import Action, Attrs, Change, Diagnostic
+
+
+def _number(name: str) -> int:
+    return int(name[3:]) if name.startswith("vmk") and name[3:].isdigit() else -1
+
+
+def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
+    """A new adapter gets the lowest free vmkN: a label that is not that name would never be met."""
+    leaving = {c.address.name for c in changes if c.action in (Action.DELETE, Action.REPLACE)}
+    taken = {_number(name) for name in existing if name not in leaving}
+    made = [c for c in changes if c.action in (Action.CREATE, Action.REPLACE)]
+    for change in sorted(made, key=lambda c: _number(c.address.name)):
+        lowest = next(n for n in range(len(taken) + 1) if n not in taken)
+        taken.add(lowest)
+        if change.after and not change.after.get("dhcp") and not change.after.get("ip"):
+            yield Diagnostic("error", "a new VMkernel adapter needs an address", "neither `dhcp: true` nor `ip` is set",
+                             address=change.address, remedy="set `ip` and `netmask`, or `dhcp: true`")
+        if change.address.name != f"vmk{lowest}":
+            yield Diagnostic(
+                "error", "this VMkernel adapter would get another name",
+                f"{change.address.name} is declared; the host names its next adapter vmk{lowest}",
+                address=change.address, remedy=f"call it vmk{lowest}, or declare the adapters before it")
+
+
+def validate(attributes: Attrs) -> Iterable[str]:
+    static = attributes.get("ip") or attributes.get("netmask")
+    if attributes.get("dhcp") is True and static:
+        yield "set `dhcp: true`, or `ip` and `netmask`, not both"
+    elif bool(attributes.get("ip")) != bool(attributes.get("netmask")):
+        yield "`ip` and `netmask` belong together"
+
+
+def cuts(before: Attrs | None, now: Attrs | None) -> str:
+    changed = {"dhcp", "ip", "netmask"} & set(now or {})
+    return "may cut management, where this adapter carries it" if changed else ""
+
+
+def cuts_tag(before: Attrs | None, now: Attrs | None) -> str:
+    """The management tag; the other services do not carry management."""
+    old, new = ((a or {}).get("services") or () for a in (before, now))
+    return "may cut management" if ("management" in old) != ("management" in new) else ""  # type: ignore[operator]
+
+
+def cuts_removed(before: Attrs | None, now: Attrs | None) -> str:
+    return "may cut management" if (before or {}).get("portgroup") == "Management Network" else ""
