@@ -91,10 +91,9 @@ def _machine(house: House, box: Box) -> dict[str, Any]:
 
 def config(hypervisor: Hypervisor) -> dict[str, Any]:
     """A host's configuration: switches, port groups, adapters, mounts, resolver, time; deviations of the rest."""
-    found: dict[str, Any] = _sorted(msgspec.to_builtins(hypervisor.config))
-    for switch in found.get("vswitches", {}).values():
-        if "uplinks" in switch:
-            switch["uplinks"].sort()  # which ones counts, not in what order they were added
+    found: dict[str, Any] = _sorted(hypervisor.config)
+    for switch in found["vswitches"].values():
+        switch["uplinks"].sort()  # which ones counts, not in what order they were added
     return found
 
 
@@ -119,6 +118,9 @@ def _vm(house: House, machine: Vm) -> dict[str, Any]:
 
 
 def _sorted(value: Any) -> Any:
+    """Plain data with sorted keys. Defaults are written out: whether one was set or never touched is no difference."""
+    if isinstance(value, msgspec.Struct):
+        return {key: _sorted(getattr(value, key)) for key in sorted(value.__struct_fields__)}
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     if isinstance(value, list):

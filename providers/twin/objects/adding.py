@@ -35,19 +35,6 @@ def check_certificate(house: House, box: Box, thumbprint: str) -> Identity:
     return found
 
 
-def given_thumbprint(house: House, box: Box, spec: Any) -> str:
-    """The SHA-1 thumbprint that a HostConnectSpec trusts ("" where none)."""
-    if spec.sslThumbprint and spec.sslCertificate:
-        raise vmodl.fault.InvalidArgument(
-            invalidProperty="spec.sslCertificate", msg="sslThumbprint and sslCertificate exclude each other."
-        )
-    if spec.sslCertificate:
-        found = tls_identity(house.name, box)
-        same = "".join(spec.sslCertificate.split()) == "".join(found.certificate.split())
-        return found.sha1 if same else "another certificate"
-    return spec.sslThumbprint or ""
-
-
 def check_password(running: Hypervisor, spec: Any) -> None:
     """Raises vim.fault.InvalidLogin."""
     if not knows(running, spec.userName or "", spec.password or ""):
@@ -75,7 +62,7 @@ def add_host(house: House, cluster: ManagedObject, spec: Any, *, connected: bool
     AlreadyBeingManaged, HostConnectFault."""
     if not spec.hostName:
         raise vmodl.fault.InvalidArgument(invalidProperty="spec.hostName", msg="The host has no name.")
-    for name in ("vmFolder", "managementIp", "hostGateway"):
+    for name in ("sslCertificate", "vmFolder", "managementIp", "hostGateway"):  # the first exists since 9.0
         if getattr(spec, name):
             raise vmodl.fault.NotSupported(msg=f"The twin does not simulate HostConnectSpec.{name}")
     inventory = house.inventory
@@ -83,7 +70,7 @@ def add_host(house: House, cluster: ManagedObject, spec: Any, *, connected: bool
     if namesake is not None:
         raise _known(house, cluster, namesake, spec.hostName)
     box, running = answering(house, spec.hostName)
-    check_certificate(house, box, given_thumbprint(house, box, spec))
+    check_certificate(house, box, spec.sslThumbprint or "")
     check_password(running, spec)
     known = inventory.host_of(box.mac)
     if known is not None:

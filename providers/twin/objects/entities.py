@@ -151,6 +151,7 @@ class VmObject(EntityObject):
             "VirtualMachineRuntimeInfo", host=self.at(self.doc.host).ref(), connectionState=self.connection_state(),
             powerState=self.doc.power, toolsInstallerMounted=False, numMksConnections=0, recordReplayState="inactive",
             suspendInterval=Vm.long(0), onlineStandby=False, consolidationNeeded=False,
+            faultToleranceState="notConfigured",
         )
 
     @prop("summary.config")

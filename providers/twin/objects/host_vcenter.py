@@ -17,7 +17,6 @@ from providers.twin.objects.adding import (
     check_clock,
     check_manager,
     check_password,
-    given_thumbprint,
 )
 from providers.twin.objects.base import EntityObject
 from providers.twin.objects.host import HostObject
@@ -147,7 +146,7 @@ class VcenterHost(HostObject, EntityObject):
             raise vim.fault.InvalidState(msg=f"The host {self.name} is connected.")
         name = (cnxSpec.hostName if cnxSpec else None) or doc.name
         box, running = answering(house, name)
-        given = given_thumbprint(house, box, cnxSpec) if cnxSpec else ""
+        given = (cnxSpec.sslThumbprint if cnxSpec else None) or ""
         check_certificate(house, box, given or house.contact.thumbprint(doc))
         if cnxSpec is not None and cnxSpec.userName:
             check_password(running, cnxSpec)
