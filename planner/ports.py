@@ -205,6 +205,23 @@ class Event:
 Listener = Callable[[Event], None]
 
 
+class OpenFleet(Protocol):
+    """One evaluated fleet, as a provider's own command works on it."""
+
+    fleet: Fleet
+    folder: Path  # .fleet/<name>, absolute
+
+    def session(self, name: str) -> Session:
+        """The session of the provider of that name, opened at the first call, closed with the fleet."""
+
+
+class Workshop(Protocol):
+    """What a command of the group `fleet.commands` finds in its typer context's `obj`."""
+
+    def open(self, path: str, *, purpose: str = "") -> AbstractContextManager[OpenFleet]:
+        """Load a fleet. With a `purpose` it is opened for writing, and locked. Raises FleetError, Locked."""
+
+
 class BirthView(Protocol):
     """Read access to what was born, for listings."""
 

@@ -118,6 +118,9 @@ class LazyGroup(TyperGroup):
             return _loaded(importlib.import_module(COMMANDS[cmd_name].module).app, cmd_name)
         point = plugins().get(cmd_name)
         if point is not None:
+            from planner.cli.workshop import CliWorkshop
+
+            ctx.obj = CliWorkshop()
             return _loaded(load_plugin(point), cmd_name)
         return _later(cmd_name) if cmd_name in LATER else None
 

@@ -183,6 +183,11 @@ class FaultRules:
             self._seen.append(0)
         return made
 
+    def take(self, other: FaultRules) -> None:
+        """These rules become those of `other`, seed and counters included."""
+        with self._lock:
+            self._random, self._rules, self._seen = other._random, list(other._rules), list(other._seen)
+
     def clear(self) -> None:
         """No faults any more."""
         with self._lock:

@@ -34,10 +34,9 @@ IDLE = 60.0  # seconds a connection may say nothing
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One door of the server. `gate` is called before each request and may raise ConnectionError: the door is shut."""
+    """One door of the server. `world` is asked for at each request; a ConnectionError it raises: the door is shut."""
 
-    world: World
-    gate: Callable[[], None] = lambda: None
+    world: Callable[[], World]
 
 
 class Server:
@@ -100,7 +99,6 @@ class _Httpd(http.server.ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext,
                  mount: Callable[[str], Mount | None]) -> None:
         self.mount = mount
-        self.endpoints: dict[int, Endpoint] = {}
         self._context = context
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
@@ -124,9 +122,6 @@ class _Httpd(http.server.ThreadingHTTPServer):
             waiting = list(self._open)
         for each in waiting:
             each.close()
-
-    def endpoint(self, world: World) -> Endpoint:
-        return self.endpoints.setdefault(id(world), Endpoint(world))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is the client's business, not a trace on our terminal."""
@@ -156,8 +151,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(404, b"not found\n", "text/plain")
             return
         try:
-            mount.gate()
-            self._soap(mount.world, body)
+            self._soap(mount.world(), body)
         except http.client.RemoteDisconnected:
             self._hang_up(reset=False)
         except ConnectionError:
@@ -168,7 +162,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         context = Context(world.sessions.get(key) if key else None, None, self.client_address[0],
                           self.headers.get("User-Agent", ""))
         try:
-            reply = self.server.endpoint(world).handle(context, body, self.headers.get("SOAPAction", ""))
+            reply = Endpoint(world).handle(context, body, self.headers.get("SOAPAction", ""))
         except ConnectionError:
             raise
         except Exception as problem:

@@ -13,6 +13,7 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
+from providers.twin.core.base import World
 from providers.twin.core.service import version_name
 from providers.twin.soap.certificate import Certificate, make_certificate
 from providers.twin.soap.server import LARGEST, Mount, Server
@@ -31,11 +32,12 @@ def server(toy: Toy, certificate: Certificate) -> Iterator[Server]:
     other = make_toy(1)
     shut: list[bool] = []
 
-    def gate() -> None:
+    def host_door() -> World:
         if shut:
             raise ConnectionRefusedError("off")
+        return other.world
 
-    mounts = {"/sdk": Mount(toy.world), "/hosts/10.0.0.11/sdk": Mount(other.world, gate)}
+    mounts = {"/sdk": Mount(lambda: toy.world), "/hosts/10.0.0.11/sdk": Mount(host_door)}
     with Server(mounts, host=HOST, certificate=certificate) as made:
         made.shut = shut  # type: ignore[attr-defined]
         yield made
