@@ -66,17 +66,18 @@ def _write(folder: Path, lines: list[str], resources: dict[Address, dict[str, st
 def plan(folder: Path, size: int) -> None:
     """Load, evaluate, read state, plan, render: what `fleet plan --no-refresh` does, with this catalogue."""
     from planner.config import load_fleet
-    from planner.plan import PlanInputs, build_plan
-    from planner.review import render_text
+    from planner.plan import PlanInputs, back_out, build_plan
+    from planner.review.text import render
+    from planner.review.view import review
     from state.local import open_store
 
     known = catalog()
     fleet = load_fleet(str(folder / "fleet.yaml"), known, {})
     state = open_store(folder / ".fleet" / "bench", "bench", {}).read()
     made = build_plan(PlanInputs(known, fleet, state, None))
-    print(render_text(made))
-    if not made.empty or len(made.changes) != size:
-        raise SystemExit(f"{len(made.changes)} objects were planned, with {len(made.steps)} steps: wrong")
+    print(render(review(made, known, back_out(made))))
+    if not made.empty or state is None or not len(fleet.resources) == len(state.resources) == size:
+        raise SystemExit(f"{len(fleet.resources)} objects, {len(made.changes)} changes, {len(made.steps)} steps")
 
 
 def apply(folder: Path, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The works of the speed table, with their targets (issue "The main job", Speed)."""
+"""The works of the speed table with their targets, and the state's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks import hosts, objects, terraform
+from tests.benchmarks import bench_state, hosts, objects, terraform
 from tests.benchmarks.measure import Growth, Work
 
 ROOT = Path(__file__).parents[2]
@@ -39,4 +39,5 @@ WORKS = (
     Work("validate-for-each", "validate 1,000 hosts by for_each", 1_000, 1.0, fleet("validate", "fleet.yaml"),
          hosts.write_for_each),
     Work("help", "fleet --help", 1, 0.3, fleet("--help")),
+    *bench_state.WORKS,
 )
