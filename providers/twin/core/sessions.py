@@ -8,7 +8,7 @@ import secrets
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyVmomi import vim
@@ -168,7 +168,8 @@ class SessionTable:
 def user_session(session: Session) -> Any:
     """A session as the API shows it. Its public key is not the cookie: knowing it does not let anyone in."""
     return data("UserSession", key=session.public, userName=session.user, fullName=session.user,
-                loginTime=session.login, lastActiveTime=session.login, locale="en", messageLocale="en",
+                loginTime=session.login,
+                lastActiveTime=datetime.fromtimestamp(session.active, UTC), locale="en", messageLocale="en",
                 extensionSession=False, ipAddress=session.address, userAgent=session.agent, callCount=session.calls)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import logging
+import re
 import socket
 import ssl
 import struct
@@ -173,6 +174,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         """The request body; None where it was refused and answered."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":  # govc sends nothing else
+            body = read_chunks(self.rfile)
+            if body is None:
+                self.close_connection = True
+                self._send(413, b"the request is too large, or its chunks are damaged\n", "text/plain")
+            return body
         length = self.headers.get("Content-Length", "")
         if not length.isdigit():
             self.close_connection = True
@@ -212,6 +219,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug("%s %s", self.client_address[0], format % args)
+
+
+def read_chunks(stream: Any) -> bytes | None:
+    """A chunked body (RFC 9112, 7.1); None where it is damaged or larger than LARGEST."""
+    body = bytearray()
+    while True:
+        size = stream.readline(64).split(b";")[0].strip()
+        if not re.fullmatch(rb"[0-9a-fA-F]{1,7}", size):
+            return None
+        length = int(size, 16)
+        if length == 0:
+            while stream.readline(8192).strip():
+                pass  # trailers mean nothing here
+            return bytes(body)
+        if len(body) + length > LARGEST:
+            return None
+        body += stream.read(length)
+        if stream.read(2) != b"\r\n":
+            return None
 
 
 def _internal(problem: Exception, action: str) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 import ssl
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pyVmomi.SoapAdapter import SoapStubAdapter
 from providers.twin.core.base import World
 from providers.twin.core.service import version_name
 from providers.twin.soap.certificate import Certificate, make_certificate
-from providers.twin.soap.server import LARGEST, Mount, Server
+from providers.twin.soap.server import LARGEST, Mount, Server, read_chunks
 from tests.unit.twin.core.toy import PASSWORD, USER, Toy, content_of, make_toy, read_hosts
 
 HOST = "127.0.0.2"
@@ -185,6 +186,14 @@ def test_requests_that_make_no_sense_are_answered(server: Server, body: str, sai
 def test_large_and_unmeasured_bodies_are_refused(server: Server) -> None:
     assert _raw(server, b"", Content_Length=str(LARGEST + 1))[0] == 413
     assert _raw(server, b"", Content_Length="many")[0] == 411
+
+
+@pytest.mark.parametrize(("raw", "body"), [
+    (b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", b"abcde"), (b"0\r\nTrailer: x\r\n\r\n", b""), (b"", None),
+    (b"zz\r\n", None), (b"-1\r\n", None), (b"5\r\nabc", None), (b"3\r\nabcd\r\n", None),
+    (b"fffffff\r\n", None), (b"9" * 100, None)])
+def test_chunked_bodies(raw: bytes, body: bytes | None) -> None:
+    assert read_chunks(io.BytesIO(raw)) == body
 
 
 def test_a_foreign_client_gets_what_the_schema_says(server: Server) -> None:
