@@ -133,7 +133,7 @@ class Profiles:
         try:
             self.world.enter(f"profile {name}")
         except ExprError as error:
-            problems.error("a cycle of profiles", error.detail, at, error.remedy)
+            problems.error(error.summary, error.detail, at, error.remedy)
             return EMPTY
         try:
             body = self.declared[name][0]

@@ -163,6 +163,8 @@ class Bodies:
         address, block = instance.address, instance.block
         table = self.tables[address.type]
         self.world.enter(address)
+        before = self.world.problems.subject
+        self.world.problems.subject = address
         try:
             scope = self.world.scope(instance.each)
             attributes = table.fields.read(instance.body, scope, block.at, table.skip)
@@ -175,6 +177,7 @@ class Bodies:
             scope.refs.update(dict.fromkeys(block.refs))
         finally:
             self.world.path_stack.pop()
+            self.world.problems.subject = before
         mark = self.world.problems.sources.mark(block.at)
         made = Resource(address, attributes, tuple(scope.refs), lifecycle, only, mark)
         self.resources[address] = made
@@ -190,11 +193,14 @@ class Bodies:
         static = table.static.get(id(node))
         if static is None:
             self.world.enter(address)
+            before = self.world.problems.subject
+            self.world.problems.subject = address
             try:
                 scope = self.world.scope(instance.each)
                 static = self.read_child(table, node, at, name, scope)
             finally:
                 self.world.path_stack.pop()
+                self.world.problems.subject = before
             if scope.computed:
                 self.sources[address] = node
             elif not scope.used_each and type(node) is not Given and (
@@ -287,6 +293,14 @@ class Bodies:
                             early = self.resources.get(instance.address.under(type_name, name)) if self.early else None
                             kids.append(early or self.child(instance, type_name, name))
                     yield instance, own, kids
+
+    def close(self) -> None:
+        """Let go of the files: without cycles they are freed at once, and the collector never walks them."""
+        self.world.bodies = None
+        for blocks in self.blocks.values():
+            for block in blocks.values():
+                block.instances = None
+        self._shared.clear()
 
     def lint(self) -> None:
         """Check the bodies that no instance used: profiles without hosts, blocks with an empty `for_each`."""

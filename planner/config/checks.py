@@ -92,15 +92,20 @@ def _name(text: str, what: str) -> str:
     return text
 
 
+def quoted(text: str) -> str:
+    """A text for a detail; one that may hold a password is not shown."""
+    return "(not shown: it may contain a password)" if "@" in text else repr(text)
+
+
 def url(text: str) -> str:
     """http or https with a host; no user information, since it would be a secret in plain text."""
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise Refused("not a URL", repr(text), "write it as https://name[:port]/path") from None
+        raise Refused("not a URL", quoted(text), "write it as https://name[:port]/path") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or " " in text or port == 0:
-        raise Refused("not a URL", repr(text), "write it as https://name[:port]/path")
+        raise Refused("not a URL", quoted(text), "write it as https://name[:port]/path")
     if parts.username is not None or parts.password is not None:
         raise Refused("a URL with user information", "user names and passwords do not belong into a URL",
                       "use a secret for them")
@@ -115,7 +120,7 @@ def syslog_target(text: str) -> str:
         inner = host.strip("[]")
         if (port is None or 1 <= int(port) <= 65535) and (host[0] == "[" or _host(inner)):
             return text
-    raise Refused("not a syslog target", repr(text), "write it as udp://10.0.0.9:514, tcp://… or ssl://…")
+    raise Refused("not a syslog target", quoted(text), "write it as udp://10.0.0.9:514, tcp://… or ssl://…")
 
 
 def _host(text: str) -> bool:

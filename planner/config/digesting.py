@@ -1,6 +1,6 @@
 """The digest of a configuration: equal where it means the same, on any machine that has the files.
 
-Comments, order of keys, and how a value is written do not matter; secrets count as references. What refers to
+Comments, the order of blocks and keys, and how a value is written do not matter; secrets count as references. What refers to
 computed values counts by its source text, so that the digest does not depend on what state happens to know.
 """
 
@@ -43,23 +43,23 @@ def fleet_digest(fleet: Fleet, document: Document, computed: Mapping[Address, No
         return [paths(item) for item in value] if isinstance(value, list) else value
 
     encode = msgspec.json.Encoder(enc_hook=other, order="sorted").encode
-    sha = hashlib.sha256()
+    lines: list[bytes] = []
     bodies: dict[int, bytes] = {}  # hosts share what they have from a profile
-    for address in fleet.resources:
-        resource = fleet.resources[address]
-        source = computed.get(address)
+    for address, resource in fleet.resources.items():
+        source = computed.get(address) if computed else None
         if source is not None:
             body = encode({"source": canonical(source)})
         else:
             known = bodies.get(id(resource.attributes))
             body = known if known is not None else bodies.setdefault(
                 id(resource.attributes), encode(resource.attributes))
-        sha.update(encode((address.type, address.label, address.key, address.child_type, address.child)))
-        sha.update(body)
+        lines.append(encode((address.type, address.label, address.key, address.child_type, address.child)) + body)
         if resource.references or resource.exclusive or resource.lifecycle is not NO_LIFECYCLE:
             lifecycle = resource.lifecycle
-            sha.update(encode([sorted(map(str, resource.references)), resource.exclusive, lifecycle.prevent_destroy,
-                               lifecycle.ignore_changes]))
+            lines[-1] += encode([sorted(map(str, resource.references)), resource.exclusive, lifecycle.prevent_destroy,
+                                 lifecycle.ignore_changes])
+    lines.sort()
+    sha = hashlib.sha256(b"\n".join(lines))
     sha.update(encode({
         "name": fleet.name, "state": paths(fleet.state), "providers": paths(fleet.providers),
         "images": {n: [portable(i.source), i.sha256, i.build] for n, i in fleet.images.items()},

@@ -71,7 +71,7 @@ def compile_expression(text: str, types: frozenset[str]) -> Closure:
 
 
 def _syntax(source: str, message: str) -> str:
-    return f"{source!r}: {message}" if len(source) < 120 else message
+    return f"{source!r}: {message}" if len(source) < 120 and "secret" not in source else message
 
 
 def _hint(source: str) -> str:

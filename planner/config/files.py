@@ -32,6 +32,7 @@ class Document:
     fleet_at: int = 0
     moved: list[Node] = field(default_factory=list)
     removed: list[Node] = field(default_factory=list)
+    whole: bool = True  # False where a file could not be read: what is missing may be in there
 
 
 def root_files(path: Path) -> list[Path]:
@@ -84,16 +85,19 @@ class Loader:
             data = path.read_bytes() if size <= MAX_BYTES else b" " * (MAX_BYTES + 1)
         except OSError as error:
             self.problems.error("a file cannot be read", f"{path}: {error.strerror}", start)
+            self.document.whole = False
             return []
         before = len(self.problems.found)
         node = parse(data, file, self.problems)
         if node is None or is_null(node):
             if len(self.problems.found) == before:
                 self.problems.error("an empty file", f"{path} declares nothing", start, "remove it, or fill it")
+            self.document.whole = False
             return []
         if not isinstance(node, Map):
             self.problems.error("a fleet file must be a map", f"{describe(node)} stands at the top", node.at,
                                 "write blocks: fleet:, cluster:, host:, …")
+            self.document.whole = False
             return []
         includes: list[Path] = []
         for (kind, body), at in zip(node.items.items(), node.keys, strict=True):
@@ -114,7 +118,7 @@ class Loader:
             document.moved.extend(body.items if isinstance(body, Seq) else [body])
         elif kind == "removed":
             document.removed.extend(body.items if isinstance(body, Seq) else [body])
-        elif kind in LATER:
+        elif kind in LATER and kind != "exclusive":
             self.problems.error("not supported in this version", f"{kind}: {LATER[kind]}", at,
                                 "remove it; a later version will know it")
         else:

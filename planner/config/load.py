@@ -100,12 +100,13 @@ class _Load:
             resources=resources, providers=outcome.providers(document, world, blocks), images=world.images,
             moved=outcome.moved(document, world, bodies), removed=outcome.removed(document, world, bodies),
             checks=outcome.checks(document, world), outputs=outcome.outputs(document, world), state=state)
+        bodies.close()
         problems.raise_if_any()
         return _finished(fleet, fleet_digest(fleet, document, bodies.sources), problems)
 
     def _header(self, document: Document, world: World) -> tuple[str, Attrs]:
         if document.fleet is None:
-            if not document.fleet_at:
+            if document.whole:
                 self.problems.put(no_fleet_block(self.shown))
             return "", {}
         name, state, requires = outcome.header(document.fleet, document.fleet_at, self.problems)

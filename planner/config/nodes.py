@@ -73,12 +73,11 @@ def style_of(at: int) -> int:
 class Sources:
     """The files of a fleet, by number: what a packed place refers to."""
 
-    __slots__ = ("folders", "names", "texts")
+    __slots__ = ("folders", "names")
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.folders: list[Path] = []
-        self.texts: list[bytes] = []
 
     def add(self, name: str, folder: Path) -> int:
         """`name`: as diagnostics show it; `folder`: absolute, what relative paths in that file start from."""
@@ -88,6 +87,10 @@ class Sources:
 
     def mark(self, at: int) -> Mark:
         return Mark(self.names[at >> 42], at >> 18 & 0xFFFFFF, at >> 2 & 0xFFFF)
+
+    def packed(self, mark: Mark) -> int:
+        """The inverse of `mark`."""
+        return pack(self.names.index(mark.file), mark.line, mark.column) if mark.file in self.names else 0
 
     def folder(self, at: int) -> Path:
         return self.folders[at >> 42]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from planner.config.bodies import Bodies
-from planner.config.checks import Refused, url
+from planner.config.checks import Refused, quoted, url
 from planner.config.files import Document
 from planner.config.nodes import POISON, Map, Node, Scalar, is_null, literal
 from planner.config.problems import Problems, suggest
@@ -38,13 +38,14 @@ def header(node: Map, at: int, problems: Problems) -> tuple[str, Attrs, str]:
     for key in ("name", "requires"):
         item = node.items.get(key)
         if item is not None and not is_null(item) and (not isinstance(item, Scalar) or "${" in item.text):
-            problems.error("wrong type", f"fleet.{key}: text without expressions is expected, {describe(item)} found",
-                           item.at)
+            found = "an expression" if isinstance(item, Scalar) else describe(item)
+            problems.error("wrong type", f"fleet.{key}: text is expected, {found} found", item.at,
+                           "write it out: it is read before anything is evaluated")
     name_node = node.items.get("name")
     name = name_node.text if isinstance(name_node, Scalar) and not is_null(name_node) else ""
     if name_node is None or is_null(name_node):
         problems.error("a fleet needs a name", "fleet.name", at, "write fleet: {name: NAME}")
-    elif isinstance(name_node, Scalar) and (not _NAME.match(name) or ".." in name):
+    elif isinstance(name_node, Scalar) and "${" not in name and (not _NAME.match(name) or ".." in name):
         problems.error("not a name for a fleet", f"{name!r}", name_node.at,
                        "letters, digits, - _ and . (at most 64); a folder is called so")
     requires = node.items.get("requires")
@@ -149,12 +150,13 @@ def _source(text: str, name: str, at: int, world: World) -> str:
         return world.path(text, at)
     try:
         if urlsplit(text).scheme not in ("http", "https"):
-            raise Refused("not a URL", repr(text), "images come from http://, https://, or a path")
+            raise Refused("not a URL", quoted(text), "images come from http://, https://, or a path")
         return url(text)
-    except (Refused, ValueError) as error:
-        remedy = error.remedy if isinstance(error, Refused) else ""
-        world.problems.error("not a URL", f"image.{name}.source: {text!r}", at, remedy)
-        return ""
+    except Refused as error:
+        world.problems.error(error.summary, f"image.{name}.source: {error.detail}", at, error.remedy)
+    except ValueError:
+        world.problems.error("not a URL", f"image.{name}.source: {quoted(text)}", at, "check its port and brackets")
+    return ""
 
 
 def outputs(document: Document, world: World) -> dict[str, Output]:
@@ -165,10 +167,10 @@ def outputs(document: Document, world: World) -> dict[str, Output]:
         body = _map(node, f"output.{name}", at, world.problems)
         if body is None:
             continue
+        meta = fields.read(body, world.scope(), at, {"value": None})
         if "value" not in body.items:
             world.problems.error("a required key is missing", f"output.{name}.value", at, "write {value: '${…}'}")
             continue
-        meta = fields.read(body, world.scope(), at, {"value": None})
         found[name] = Output(shown(world.untyped(body.items["value"], world.scope())), meta.get("sensitive") is True)
     return found
 

@@ -33,6 +33,9 @@ MAX_DEPTH = 60
 MAX_ALIASED = 200_000
 """Nodes that aliases may stand for, in one file: "billion laughs" ends here."""
 
+REPAIR_BYTES = 50_000_000
+"""How much text is read again and again to find further unquoted expressions behind the first."""
+
 _STYLES = {"": 0, None: 0, "'": 1, '"': 2, "|": FOLDED, ">": FOLDED}
 _STR = frozenset({"!", "tag:yaml.org,2002:str"})
 _WIDEST = 0xFFF0
@@ -61,9 +64,10 @@ def parse(data: bytes, file: int, problems: Problems) -> Node | None:
     """
     if not _readable(data, file, problems):
         return None
-    for _attempt in range(1000):
+    attempts = min(200, max(1, REPAIR_BYTES // (len(data) + 1)))  # each one reads from the start again
+    for attempt in range(attempts):
         try:
-            return _Builder(data, file, problems, _attempt > 0).build()
+            return _Builder(data, file, problems, attempt > 0).build()
         except Broken as broken:
             problems.error(*broken.args)
             return None

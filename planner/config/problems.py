@@ -12,11 +12,12 @@ from planner.model import Address, Diagnostic, FleetError, Mark
 class Problems:
     """Collects diagnostics; the same one (a profile's, seen by 1,000 hosts) only once."""
 
-    __slots__ = ("_order", "_seen", "found", "sources")
+    __slots__ = ("_order", "_seen", "found", "sources", "subject")
 
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
         self.found: list[Diagnostic] = []
+        self.subject: Address | None = None  # the resource that is being read
         self._order: list[int] = []
         self._seen: set[tuple[str, str, int | str]] = set()
 
@@ -36,9 +37,9 @@ class Problems:
             return
         self._seen.add(key)
         mark = at if isinstance(at, Mark) else self.sources.mark(at) if at else None
-        self.found.append(Diagnostic("error" if severity == "error" else "warning", summary, detail, mark, address,
-                                     remedy))
-        self._order.append(at if isinstance(at, int) else 0)
+        self.found.append(Diagnostic("error" if severity == "error" else "warning", summary, detail, mark,
+                                     address or self.subject, remedy))
+        self._order.append(at if isinstance(at, int) else self.sources.packed(at))
 
     def put(self, diagnostic: Diagnostic) -> None:
         """Add a diagnostic that is about no place in a file."""
@@ -66,12 +67,12 @@ class Problems:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that a misspelt one was meant to be, or ""."""
     names = list(known)
-    if len(names) > 5000:  # difflib is quadratic in the length of names, and linear in their number
-        names = [n for n in names if n[:1] == name[:1]][:5000]
     lower = {n.lower(): n for n in reversed(names)}
     if name.lower() in lower:
         return lower[name.lower()]
-    found = difflib.get_close_matches(name, names, 1, 0.6)
+    if len(names) > 200:  # difflib is slow: among many names only alike ones are worth comparing
+        names = [n for n in names if n[:1] == name[:1] and abs(len(n) - len(name)) < 3][:200]
+    found = difflib.get_close_matches(name[:100], names, 1, 0.6)
     return found[0] if found else ""
 
 
@@ -84,6 +85,13 @@ def suggest(name: str, known: Iterable[str], what: str = "use one of") -> str:
     if names and len(names) <= 12:
         return f"{what}: {listed(sorted(names))}"
     return ""
+
+
+def path_text(steps: Sequence[object], most: int = 12) -> str:
+    """A path of references for a sentence; of a long one only both ends."""
+    shown = [str(s) for s in steps] if len(steps) <= most else \
+        [*map(str, steps[:most // 2]), f"… {len(steps) - most} more …", *map(str, steps[-most // 2:])]
+    return " → ".join(shown)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from planner.config.blocks import Instance, Table
 from planner.config.bodies import Bodies
 from planner.config.nodes import POISON
-from planner.config.problems import Problems, suggest
+from planner.config.problems import Problems, path_text, suggest
 from planner.graph import CycleError, topological
 from planner.model import Address, Resource, Unknown
 
@@ -131,6 +131,8 @@ class Rules:
         for target in resource.references:
             if target.root != root:
                 self._edges.setdefault(root, {})[target.root] = None
+            elif root in self.bodies.world.cyclic:
+                continue  # reported where it was evaluated
             elif target == address or not address.child_type:
                 self._error("a cycle of references", f"{address} depends on {target}"
                             + ("" if target == address else f", which hangs on {address}"), resource,
@@ -150,8 +152,10 @@ class Rules:
                     break
                 except CycleError as error:
                     cycle = [a for a in error.cycle if isinstance(a, Address)]
+                    nodes = [n for n in nodes if n not in cycle]
+                    if not self.bodies.world.cyclic.isdisjoint(a.root for a in cycle):
+                        continue  # reported where it was evaluated
                     first = self.bodies.resources.get(cycle[0])
-                    self.problems.error("a cycle of references", " → ".join(str(a) for a in [*cycle, cycle[0]]),
+                    self.problems.error("a cycle of references", path_text([*cycle, cycle[0]]),
                                         (first.mark if first else None) or 0,
                                         "break it: one of them must not depend on the next", cycle[0])
-                    nodes = [n for n in nodes if n not in cycle]

@@ -79,11 +79,11 @@ def _meaning(problem: str, line: str, column: int) -> tuple[str, str]:
     if "cannot start any token" in problem:
         return f"unquoted text cannot begin with {char!r}", "quote it"
     if "expected ',' or" in problem:
-        return (problem.replace("did not find", "no"),
+        return (problem.replace("did not find expected", "missing:"),
                 "close the bracket; quote text that contains any of { } [ ] ,")
     if "unexpected end of stream" in problem:
         return "a quote that is opened here or before is never closed", "close the quote"
-    if "block end" in problem or "block entry" in problem or "block mapping" in problem:
+    if "expected key" in problem or "block end" in problem or "block entry" in problem or "block mapping" in problem:
         return problem, "align the keys of one map, and the dashes of one list, in one column"
     return problem, ""
 

@@ -96,7 +96,8 @@ def declare(name: str, node: Node, at: int, problems: Problems) -> Variable:
     if is_null(node):
         return variable
     if not isinstance(node, Map):
-        problems.error("a variable's body must be a map", name, node.at, "write {type: string, default: …}")
+        problems.error("the body of a variable must be a map", name, node.at, "write {type: string, default: …}")
+        variable.value = Given(POISON, node.at)
         return variable
     for key, item in node.items.items():
         if key == "default":

@@ -11,7 +11,7 @@ from planner.catalog import Catalog
 from planner.config import variables
 from planner.config.expression import Closure, compile_expression
 from planner.config.nodes import DOUBLE, FOLDED, POISON, Given, Map, Node, Scalar, literal, style_of
-from planner.config.problems import Problems, suggest
+from planner.config.problems import Problems, path_text, suggest
 from planner.config.template import TemplateError, split
 from planner.config.values import ExprError, Family, ImageRef, Reference, Scope, as_text, bounded
 from planner.config.variables import Variable
@@ -30,7 +30,7 @@ LATER: Mapping[str, str] = {
     "bmc": "power through a BMC", "management": "the management address", "iscsi": "iSCSI", "fc": "Fibre Channel",
     "vmfs": "VMFS datastores", "firewall": "firewall rule sets", "license": "licences", "users": "local users",
     "lockdown": "lockdown mode", "power_policy": "power policies", "rollout": "rolling updates",
-    "install": "scripted installation to disk",
+    "install": "scripted installation to disk", "exclusive": "`exclusive: true` on anything but a host",
 }
 """Blocks and keys of later versions, and what they are for."""
 
@@ -53,8 +53,8 @@ class Template(NamedTuple):
 class World:
     """Names → values. Its methods are what compiled expressions call; they raise ExprError."""
 
-    __slots__ = ("_locals", "_templates", "_variables", "bodies", "catalog", "images", "known", "locals", "name",
-                 "path_stack", "problems", "types", "variables")
+    __slots__ = ("_locals", "_templates", "_variables", "bodies", "catalog", "cyclic", "images", "known", "locals",
+                 "name", "path_stack", "problems", "types", "variables")
 
     def __init__(self, catalog: Catalog, problems: Problems, known: Mapping[Address, Attrs]) -> None:
         self.catalog = catalog
@@ -67,6 +67,7 @@ class World:
         self.locals: dict[str, Node] = {}
         self.bodies: Bodies | None = None
         self.path_stack: list[object] = []
+        self.cyclic: set[Address] = set()  # roots on cycles that were reported
         self._variables: dict[str, Local] = {}
         self._locals: dict[str, Local] = {}
         self._templates: dict[str, Template | ExprError] = {}
@@ -155,7 +156,8 @@ class World:
         """Begin to evaluate something; raises ExprError where it is already being evaluated, or too deep."""
         if what in self.path_stack:
             cycle = [*self.path_stack[self.path_stack.index(what):], what]
-            raise ExprError("a cycle of references", " → ".join(str(w) for w in cycle),
+            self.cyclic.update(a.root for a in cycle if isinstance(a, Address))
+            raise ExprError("a cycle of references", path_text(cycle),
                             "break it: one of them must not refer to the next")
         if len(self.path_stack) >= MAX_CHAIN:
             raise ExprError("a chain of references is too long",
