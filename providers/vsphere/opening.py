@@ -29,6 +29,9 @@ def open_session(context: OpenContext) -> VsphereSession:
         link = Link(stub, lambda c: c.sessionManager.Login(user, password, None))
         link.connect(content)
     except wire_faults() as problem:
+        stub.DropConnections()
+        if house is not None:
+            house.close()
         raise explain(problem, server, as_fleet_error) from problem
     return VsphereSession(link, context.clock, context.fleet, house=house, timeout=timeout,
                           coexist=bool(block.get("coexist")))
