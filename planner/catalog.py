@@ -125,6 +125,7 @@ class ResourceType:
     key: str = ""  # field whose values must be unique across the fleet (host: mac)
     unique: tuple[str, ...] = ()  # more such fields (host: name; vmkernel: ip)
     distinct: tuple[str, ...] = ()  # lists of which one item may be in one sibling only (vswitch: uplinks)
+    shared: tuple[str, ...] = ()  # objects of one name are one object across hosts: these must agree (nfs: server)
     owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # type → names it manages (ntp: service ntpd)
     validate: Callable[[Attrs], Iterable[str]] | None = None  # rules across fields: a sentence for each breach
     facts: tuple[str, ...] = ()  # computed values kept in state

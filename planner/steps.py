@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from planner.catalog import Catalog, Draft, Operation, Program, ResourceType
-from planner.graph import topological
-from planner.model import Action, Address, Attrs, Change, FleetError, Inverse, Plan, Resource, Step, Unknown
+from planner.graph import CycleError, topological
+from planner.model import Action, Address, Attrs, Change, Diagnostic, FleetError, Inverse, Plan, Resource, Step, Unknown
 from planner.snapshot import restrict, same
 
 
@@ -229,16 +229,46 @@ def _referred(catalog: Catalog, root: Address, before: Attrs | None) -> Iterable
 
 def _number(catalog: Catalog, chains: Mapping[tuple[Address, str], list[_Placed]],
             needs: Mapping[tuple[Address, str], set[tuple[Address, str]]]) -> tuple[Step, ...]:
-    steps: list[Step] = []
-    last: dict[tuple[Address, str], str] = {}
+    """Steps in an order that respects every need: those of chains, of chains on chains, and of shared objects."""
+    placed: list[_Placed] = []
+    before: dict[int, set[int]] = {}
+    last: dict[tuple[Address, str], int] = {}
     for chain in topological(chains, needs):
-        previous = tuple(sorted(last[n] for n in needs[chain]))
-        for placed in chains[chain]:
-            step = _step(catalog, f"s{len(steps) + 1:04}", placed, previous)
-            steps.append(step)
-            previous = (step.id,)
-        last[chain] = previous[0]
-    return tuple(steps)
+        previous = {last[n] for n in needs[chain]}
+        for one in chains[chain]:
+            before[len(placed)] = previous
+            previous = {len(placed)}
+            placed.append(one)
+        last[chain] = len(placed) - 1
+    for index, others in _shared_needs(catalog, placed).items():
+        before[index] = before[index] | others
+    try:
+        order = topological(range(len(placed)), before)
+    except CycleError as error:
+        around = " → ".join(dict.fromkeys(str(placed[int(str(i))].address) for i in error.cycle))
+        raise FleetError(Diagnostic("error", "no order of steps is possible", around,
+                                    remedy="remove a depends_on between these hosts")) from error
+    names = {index: f"s{position:04}" for position, index in enumerate(order, 1)}
+    return tuple(_step(catalog, names[i], placed[i], tuple(sorted(names[n] for n in before[i]))) for i in order)
+
+
+def _shared_needs(catalog: Catalog, placed: Sequence[_Placed]) -> dict[int, set[int]]:
+    """A datastore's name is free for another export only when the last host has let go of the old one.
+
+    Otherwise vCenter would call the new one "NAME (1)" (removals come early on each host, so this makes no cycle).
+    """
+    released: dict[tuple[str, str], list[int]] = {}
+    for index, one in enumerate(placed):
+        if catalog.types[one.address.rtype].shared and one.draft.after is None and one.draft.before is not None:
+            released.setdefault((one.address.rtype, one.address.name), []).append(index)
+    needs: dict[int, set[int]] = {}
+    for index, one in enumerate(placed):
+        shared = catalog.types[one.address.rtype].shared
+        if shared and one.draft.before is None and one.draft.after is not None:
+            needs[index] = {
+                i for i in released.get((one.address.rtype, one.address.name), ())
+                if any((placed[i].draft.before or {}).get(k) != one.draft.after.get(k) for k in shared)}
+    return needs
 
 
 def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]) -> Step:

@@ -40,7 +40,7 @@ class Static(NamedTuple):
 class Bodies:
     """All resource blocks of a fleet."""
 
-    __slots__ = ("_exclusive", "_lifecycle", "_shared", "blocks", "early", "profiles", "resources", "sources",
+    __slots__ = ("_exclusive", "_lifecycle", "_shared", "blocks", "early", "profiles", "resources",
                  "tables", "world")
 
     def __init__(self, world: World, blocks: dict[str, dict[str, Block]], profiles: Profiles) -> None:
@@ -50,7 +50,6 @@ class Bodies:
         self.tables = {name: Table(rtype, world.catalog) for name, rtype in world.catalog.types.items()}
         self.resources: dict[Address, Resource] = {}
         self.early = False  # some resource was asked for before its turn
-        self.sources: dict[Address, Node] = {}  # of resources made from values that only live or state knows
         self._shared: dict[int, Hanging] = {}
         self._lifecycle = Fields(LIFECYCLE, "lifecycle")
         self._exclusive = reader(boolean(""), "exclusive")
@@ -182,7 +181,7 @@ class Bodies:
         made = Resource(address, attributes, tuple(scope.refs), lifecycle, only, mark)
         self.resources[address] = made
         if scope.computed:
-            self.sources[address] = instance.body
+            self.world.computed[str(address)] = (instance.body, instance.each)
         return made
 
     def child(self, instance: Instance, type_name: str, name: str) -> Resource:
@@ -202,7 +201,7 @@ class Bodies:
                 self.world.path_stack.pop()
                 self.world.problems.subject = before
             if scope.computed:
-                self.sources[address] = node
+                self.world.computed[str(address)] = (node, instance.each)
             elif not scope.used_each and type(node) is not Given and (
                     instance.block.several or id(node) in self.profiles.shared):
                 table.static[id(node)] = static

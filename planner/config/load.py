@@ -102,7 +102,7 @@ class _Load:
             checks=outcome.checks(document, world), outputs=outcome.outputs(document, world), state=state)
         bodies.close()
         problems.raise_if_any()
-        return _finished(fleet, fleet_digest(fleet, document, bodies.sources), problems)
+        return _finished(fleet, fleet_digest(fleet, world), problems)
 
     def _header(self, document: Document, world: World) -> tuple[str, Attrs]:
         if document.fleet is None:

@@ -171,7 +171,10 @@ def outputs(document: Document, world: World) -> dict[str, Output]:
         if "value" not in body.items:
             world.problems.error("a required key is missing", f"output.{name}.value", at, "write {value: '${…}'}")
             continue
-        found[name] = Output(shown(world.untyped(body.items["value"], world.scope())), meta.get("sensitive") is True)
+        scope = world.scope()
+        found[name] = Output(shown(world.untyped(body.items["value"], scope)), meta.get("sensitive") is True)
+        if scope.computed:
+            world.computed[f"output.{name}"] = (body, None)
     return found
 
 
@@ -203,8 +206,11 @@ def checks(document: Document, world: World) -> tuple[Check, ...]:
             world.problems.error("a required key is missing", f"check.{name}.assert", at, "write assert: '${…}'")
             continue
         condition = body.items["assert"]
-        value = world.untyped(condition, world.scope())
-        text = world.untyped(body.items["message"], world.scope()) if "message" in body.items else ""
+        scope = world.scope()
+        value = world.untyped(condition, scope)
+        text = world.untyped(body.items["message"], scope) if "message" in body.items else ""
+        if scope.computed:
+            world.computed[f"check.{name}"] = (body, None)
         if not isinstance(value, (bool, Unknown)):
             world.problems.error("not true or false", f"check.{name}.assert is {words(value)}", condition.at,
                                  "write a comparison inside ${…}")

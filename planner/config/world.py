@@ -53,7 +53,7 @@ class Template(NamedTuple):
 class World:
     """Names → values. Its methods are what compiled expressions call; they raise ExprError."""
 
-    __slots__ = ("_locals", "_templates", "_variables", "bodies", "catalog", "cyclic", "images", "known", "locals",
+    __slots__ = ("_locals", "_templates", "_variables", "bodies", "catalog", "computed", "cyclic", "images", "known", "locals",
                  "name", "path_stack", "problems", "types", "variables")
 
     def __init__(self, catalog: Catalog, problems: Problems, known: Mapping[Address, Attrs]) -> None:
@@ -67,6 +67,7 @@ class World:
         self.locals: dict[str, Node] = {}
         self.bodies: Bodies | None = None
         self.path_stack: list[object] = []
+        self.computed: dict[str, tuple[Node, Any]] = {}  # what needs values that only live or state knows: its source
         self.cyclic: set[Address] = set()  # roots on cycles that were reported
         self._variables: dict[str, Local] = {}
         self._locals: dict[str, Local] = {}
@@ -201,6 +202,12 @@ class World:
         if found.computed:
             scope.computed = True
         return found.value
+
+    def inputs(self) -> dict[str, Any]:
+        """Values of all variables, and of the locals that need no computed value."""
+        found = {f"var.{name}": one.value for name, one in self._variables.items()}
+        found.update((f"local.{name}", one.value) for name, one in self._locals.items() if not one.computed)
+        return found
 
     def _limited(self, value: Any, node: Node) -> Any:
         try:

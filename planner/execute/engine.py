@@ -268,7 +268,8 @@ def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
     if walked.failed or walked.left or walked.running:
         return _stopped_backward(run, walked)
     state = run.projector.state()
-    live = run.engine.live.snapshot(run.engine.fleet, state.resources)
+    known = {**state.resources, **run.recorded}  # settings are read only where somebody knows them
+    live = run.engine.live.snapshot(run.engine.fleet, known)
     different = left_over(run, live)
     if different:
         run.note("end", outcome="incomplete")

@@ -170,8 +170,8 @@ class Projector:
 
     def _roll(self) -> None:
         """A rollback goes on. With nothing left to undo, adoptions, forgets and moves are void, too."""
-        was, self._rolling, self._applied = self._overlay, True, False
-        if was and not self._overlay:
+        self._rolling, self._applied = True, False
+        if not self._overlay:
             self._back_to_base()
 
     def _end(self, outcome: str) -> None:

@@ -58,7 +58,9 @@ class Store:
 
     def save(self, changed: Mapping[str, Kept], gone: Iterable[str] = ()) -> None:
         """Keep these documents and forget those. Written (not synced) when this returns."""
-        removed = [key for key in gone if self.documents.pop(key, None) is not None]
+        removed = list(gone)  # the caller may share `documents`, and have taken them out already
+        for key in removed:
+            self.documents.pop(key, None)
         self.documents.update(changed)
         if not self.writable or not (changed or removed):
             return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +11,7 @@ from planner.execute.engine import apply, resume, rollback
 from planner.execute.project import current_state
 from planner.model import State
 from state.local import open_store
+from tests.support.places import quick_folder
 from tests.support.toy import Killed, World, toy_catalog, toy_engine, toy_fleet, toy_plan
 
 BOX = st.fixed_dictionaries({}, optional={
@@ -44,8 +43,8 @@ def _resources(state: State | None) -> Any:
 @settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=fleets(), second=fleets(), data=st.data())
 def test_killed_apply_ends_right(first: dict[str, Any], second: dict[str, Any], data: st.DataObject) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store, world = open_store(Path(folder), "toy", {}), World()
+    with quick_folder() as folder:
+        store, world = open_store(folder, "toy", {}), World()
         _apply(first, world, store)
         before, base = dict(world.objects), store.read()
         fleet = toy_fleet(second)
@@ -67,7 +66,7 @@ def test_killed_apply_ends_right(first: dict[str, Any], second: dict[str, Any], 
         else:
             raise AssertionError("the kill point was not reached")
         world.hook = lambda _point, _step: None
-        store = open_store(Path(folder), "toy", {})
+        store = open_store(folder, "toy", {})
         assert current_state(store, toy_catalog()) is not None
         if data.draw(st.booleans(), label="resume"):
             assert resume(toy_engine(fleet, world, store)).exit_code == 0
@@ -82,8 +81,8 @@ def test_killed_apply_ends_right(first: dict[str, Any], second: dict[str, Any], 
 @settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=fleets(), second=fleets(), lost=st.sets(st.integers(1, 12)))
 def test_lost_replies_are_read_back(first: dict[str, Any], second: dict[str, Any], lost: set[int]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store, world = open_store(Path(folder), "toy", {}), World()
+    with quick_folder() as folder:
+        store, world = open_store(folder, "toy", {}), World()
         _apply(first, world, store)
         fleet = toy_fleet(second)
         plan = toy_plan(fleet, world, store.read())

@@ -41,8 +41,8 @@ MTU = st.sampled_from([1500, 9000])
 
 
 @st.composite
-def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """What hangs on one host: always consistent in itself."""
+def bodies(draw: st.DrawFn, export: dict[str, str]) -> dict[str, Any]:
+    """What hangs on one host: always consistent in itself. Hosts share datastores, and so their exports."""
     nics = draw(st.permutations(["vmnic1", "vmnic2", "vmnic3"]))
     switches = draw(st.sets(st.sampled_from(["vSwitch1", "vSwitch2"])))
     body: dict[str, Any] = {"vswitch": {}, "portgroup": {}, "vmkernel": {}, "nfs": {}, "service": {}, "option": {}}
@@ -55,13 +55,12 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
         body["portgroup"][name] = {"vswitch": draw(st.sampled_from(["vSwitch0", *sorted(switches)])),
                                    "vlan": draw(st.sampled_from([0, 20, 30]))}
     groups = sorted(body["portgroup"])
-    for i in range(1, 1 + (draw(st.integers(0, 2)) if groups else 0)):
+    for i, group in enumerate(draw(st.permutations(groups))[:draw(st.integers(0, 2))], 1):  # one adapter a port group
         body["vmkernel"][f"vmk{i}"] = {
-            "portgroup": draw(st.sampled_from(groups)), "ip": f"10.0.2{i}.11", "netmask": "255.255.255.0",
+            "portgroup": group, "ip": f"10.0.2{i}.11", "netmask": "255.255.255.0",
             "mtu": draw(MTU), "services": sorted(draw(st.sets(st.sampled_from(["vmotion", "provisioning"]))))}
     if draw(st.booleans()):
-        body["nfs"]["images"] = {"server": "nas1", "path": draw(st.sampled_from(["/a", "/b"])), "version": "3",
-                                 "access": draw(st.sampled_from(["readOnly", "readWrite"]))}
+        body["nfs"]["images"] = {**export, "version": "3", "access": draw(st.sampled_from(["readOnly", "readWrite"]))}
     if draw(st.booleans()):
         body["service"]["TSM-SSH"] = {"policy": draw(st.sampled_from(["on", "off"])), "running": draw(st.booleans())}
     if draw(st.booleans()):
@@ -80,7 +79,8 @@ def fleets(draw: st.DrawFn) -> dict[str, Any]:
     """Datacenter, one or two clusters, up to two hosts; both sides of a pair come from here."""
     clusters = {label: {"drs": {"enabled": draw(st.booleans())}, "ha": {"enabled": draw(st.booleans())}}
                 for label in ("prod", *(["edge"] if draw(st.booleans()) else []))}
-    hosts = {name: (draw(st.sampled_from(sorted(clusters))), draw(bodies()))
+    export = {"server": "nas1", "path": draw(st.sampled_from(["/a", "/b"]))}
+    hosts = {name: (draw(st.sampled_from(sorted(clusters))), draw(bodies(export)))
              for name in sorted(draw(st.sets(st.sampled_from(HOSTS))))}
     return whole(hosts, clusters)
 

@@ -63,6 +63,7 @@ NFS = ResourceType(
     doc="An NFS export, mounted as a datastore.",
     parent="host",
     order=12,
+    shared=("server", "path", "version"),
     fields={
         "server": Field("string", "The server, spelled the same on all hosts; several of NFS 4.1 joined by commas.",
                         required=True, replace=True),
