@@ -26,7 +26,7 @@ class Button(StrEnum):
 @app.command("serve")
 def serve(
     context: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="[PATH]", show_default=False,
+    path: Annotated[str, typer.Argument(metavar="PATH", show_default=False,
                                         help="A fleet whose twin is served; without, an empty one.")] = "",
     hosts: Annotated[int, typer.Option("--hosts", metavar="N", min=0, max=10_000,
                                        help="Without PATH: this many connected hosts in dc0/prod.")] = 0,
