@@ -87,6 +87,12 @@ class _Connection(http.client.HTTPSConnection):
                 self.close()
                 raise WrongCertificate(colons(der))
 
+    def getresponse(self) -> http.client.HTTPResponse:
+        response = super().getresponse()
+        if response.status not in (200, 500):  # pyVmomi raises on these, and forgets the socket
+            response.close()
+        return response
+
 
 def tls_context(trust: Trust) -> ssl.SSLContext:
     """Verifies chain and name, except where one certificate is pinned: then that comparison is the check."""

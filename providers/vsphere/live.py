@@ -103,11 +103,12 @@ class LiveReader:
             if address.type != "host" and address in inventory.matched:
                 moid = inventory.matched[address]
                 build.objects[address] = LiveObject(address, inventory.attributes(moid), moid)
-        found = find_problems(self._link, self._collector, self._resolver, inventory) if only is None else {}
+        found, warnings = self._problems(inventory) if only is None else ({}, [])
+        diagnostics += warnings
         for address, row in matched.items():
             self._resolver.keep(address, row.moid)
             build.host(address, row, _declared_mac(fleet, state, address),
-                       () if self._coexist else found.get(row.moid, ()) + found.get(host_row(row).parent, ()))
+                       found.get(row.moid, ()) + found.get(host_row(row).parent, ()))
         unmanaged: list[Address | str] = [*build.unmanaged]
         if only is None:
             known = {row.moid for row in matched.values()}
@@ -116,6 +117,11 @@ class LiveReader:
                                 for r in rows if r.moid not in known)
         return Live(str(self._link.content.about.instanceUuid or ""), build.objects, build.hosts, tuple(unmanaged),
                     build.unread, tuple(diagnostics))
+
+    def _problems(self, inventory: Inventory) -> tuple[dict[str, tuple[str, ...]], list[Diagnostic]]:
+        if self._coexist:
+            return {}, []
+        return find_problems(self._link, self._collector, self._resolver, inventory)
 
     def _matched(self, hosts: list[Address], paths: Paths, everything: bool,
                  ) -> tuple[list[Row], dict[Address, Row], list[Diagnostic]]:

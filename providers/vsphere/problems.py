@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from planner.model import Address
+from planner.model import Address, Diagnostic
 from providers.vsphere.collector import Collector
 from providers.vsphere.identity import Inventory
 from providers.vsphere.link import Link
@@ -15,28 +15,33 @@ _OWNERS = {"lifecycleManaged": "its cluster is managed by vSphere Lifecycle Mana
 
 
 def find_problems(link: Link, collector: Collector, resolver: Resolver, inventory: Inventory,
-                  ) -> dict[str, tuple[str, ...]]:
-    """MoRef of a host or cluster → sentences."""
+                  ) -> tuple[dict[str, tuple[str, ...]], list[Diagnostic]]:
+    """MoRef of a host or cluster → sentences; and warnings about what could not be seen."""
     found: dict[str, list[str]] = {}
-    _profiles(link, collector, found)
+    warnings = _profiles(link, collector, found)
     _lifecycle(link, collector, resolver, inventory, found)
-    return {moid: tuple(words) for moid, words in found.items()}
+    return {moid: tuple(words) for moid, words in found.items()}, warnings
 
 
-def _profiles(link: Link, collector: Collector, found: dict[str, list[str]]) -> None:
-    """Every Host Profile, with the entities that it is attached to."""
-    from pyVmomi import vmodl
+def _profiles(link: Link, collector: Collector, found: dict[str, list[str]]) -> list[Diagnostic]:
+    """Every Host Profile, with the entities that it is attached to. The read-only role does not see them."""
+    from pyVmomi import vim, vmodl
 
     manager = link.content.hostProfileManager
     if manager is None:
-        return
+        return []
     try:
         profiles = collector.one(manager, "profile").get("profile") or ()
     except (vmodl.fault.NotSupported, vmodl.fault.ManagedObjectNotFound):
-        return  # a server that has no Host Profiles at all (twin, vcsim, vSphere 9)
+        return []  # a server that has no Host Profiles at all (twin, vcsim, vSphere 9)
+    except vim.fault.NoPermission:
+        return [Diagnostic("warning", "it cannot be seen whether Host Profiles are attached",
+                           "this user lacks the privilege Profile.View",
+                           remedy="add it to the user's role; without it, an attached profile goes unnoticed")]
     for row in collector.many(profiles, "name", "entity"):
         for entity in row.props.get("entity") or ():
             found.setdefault(str(entity._moId), []).append(f"Host Profile {row.props.get('name')!r} is attached")
+    return []
 
 
 def _lifecycle(link: Link, collector: Collector, resolver: Resolver, inventory: Inventory,

@@ -167,10 +167,15 @@ class VsphereSession:
             except Exception as problem:
                 failed = faults.translate(operation.call, problem, sent=target() is not None)
                 if failed.in_doubt and failed is not problem and operation.call.endswith("_Task"):
-                    tasks.settle(self._collector, self._clock, target(), call)
+                    self._settle(target(), call)
                 if failed is problem:
                     raise
                 raise failed from problem
+
+    def _settle(self, entity: Any, call: Call) -> None:
+        """At a host's own door the log-in is gone with the connection; its tasks are short."""
+        if entity._stub is self._link.stub:
+            tasks.settle(self._collector, self._link.content.taskManager, self._clock, entity, call)
 
     def guard(self, name: str, call: Call) -> bool:
         with self._reading(f"guard {name}"):

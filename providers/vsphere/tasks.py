@@ -48,24 +48,27 @@ def wait(collector: Collector, clock: Clock, task: Any, call: Call, api_call: st
         pause = min(pause * 1.5, _LONGEST)
 
 
-def settle(collector: Collector, clock: Clock, entity: Any, call: Call) -> None:
+def settle(collector: Collector, manager: Any, clock: Clock, entity: Any, call: Call) -> None:
     """After a lost reply: wait until no task runs on the entity, so that reading back shows what became of the call.
 
-    Best effort: where that cannot be seen, the step stays in doubt all the same.
+    `manager` is the TaskManager. Best effort: where it cannot be seen, the step stays in doubt all the same.
     """
-    from pyVmomi import vim, vmodl
+    from pyVmomi import vmodl
 
     pause = _FIRST
-    while isinstance(entity, vim.ManagedEntity) and not call.stop.is_set() and clock.now() < call.deadline:
+    while not call.stop.is_set() and clock.now() < call.deadline:
         try:
-            recent = collector.one(entity, "recentTask").get("recentTask") or ()
-            states = [str(row.props.get("info.state")) for row in collector.many(recent, "info.state")]
+            recent = collector.one(manager, "recentTask").get("recentTask") or ()
+            running = [row for row in collector.many(recent, "info.state", "info.entity")
+                       if str(row.props.get("info.state")) in _UNFINISHED
+                       and getattr(row.props.get("info.entity"), "_moId", "") == entity._moId]
         except vmodl.MethodFault:
             return
         except NETWORK:
-            states = ["running"]  # not reachable again yet
-        if not any(state in _UNFINISHED for state in states):
-            return
+            pass  # not reachable again yet
+        else:
+            if not running:
+                return
         call.report("waiting for the task whose answer was lost")
         clock.sleep(pause)
         pause = min(pause * 1.5, _LONGEST)

@@ -1,0 +1,72 @@
+"""A host's program, case by case: values in, steps out (`tests/cases/vsphere/host`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.catalog import Program, ProgramInput
+from planner.model import Action, Address, Change, LiveHost, decode
+from providers.vsphere.host.program import program
+from providers.vsphere.types import TYPES
+
+CASES = sorted((Path(__file__).parents[2] / "cases/vsphere/host").glob("*.json"))
+HOST = Address("host", "esx")
+
+
+def given(raw: dict[str, Any]) -> ProgramInput:
+    live = None
+    if raw["live"] is not None:
+        status: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["live"].items()}
+        live = LiveHost(HOST, "host-1", **status)
+    change = Change(HOST, Action(raw["action"]), decode(raw["before"]), decode(raw["after"]))
+    return ProgramInput(change, live, raw["facts"], raw.get("children_change", False), raw["image"], raw["power"],
+                        raw.get("options", {}))
+
+
+def words(made: Program) -> dict[str, Any]:
+    """A program as its cases write it: only what is there."""
+    def names(drafts: Any) -> list[str]:
+        return [d.operation + (f" when {d.when}" if d.when else "") for d in drafts]
+
+    found = {"head": names(made.head), "tail": names(made.tail), "reset": made.reset, "window": made.window,
+             "blocked": made.blocked, "errors": [d.summary for d in made.diagnostics]}
+    return {k: v for k, v in found.items() if v}
+
+
+@pytest.mark.parametrize("path", CASES, ids=[p.stem for p in CASES])
+def test_case(path: Path) -> None:
+    case = json.loads(path.read_text())
+    expected, found = case["expect"], words(program(given(case["given"])))
+    if "blocked" in expected:
+        assert expected["blocked"] in found.get("blocked", ""), case["about"]
+        found["blocked"] = expected["blocked"]
+    assert found == expected, case["about"]
+
+
+def test_the_attributes_of_the_steps() -> None:
+    """What a reviewer reads beside the operations."""
+    case = json.loads(next(p for p in CASES if p.stem == "a_new").read_text())
+    head = {d.operation: (d.before, d.after) for d in program(given(case["given"])).head}
+    assert head["boot.stage"] == ({"staged": None}, {"staged": "sha-a"})
+    assert head["door.enter_maintenance"] == ({"door_maintenance": False}, {"door_maintenance": True})
+    assert head["door.set_password"] == ({"password": "initial"}, {"password": "set"})
+    assert head["host.add"][0] is None
+    assert head["host.add"][1] == decode(case["given"]["after"])
+    move = json.loads(next(p for p in CASES if p.stem == "d_move").read_text())
+    drafts = program(given(move["given"]))
+    assert [(d.before, d.after) for d in (*drafts.head, *drafts.tail)] == [
+        ({"in_maintenance": False}, {"in_maintenance": True}),
+        ({"cluster": "cluster.prod"}, {"cluster": "cluster.other"}),
+        ({"in_maintenance": True}, {"in_maintenance": False})]
+
+
+def test_every_operation_of_a_program_is_in_the_catalogue() -> None:
+    known = {o.name for t in TYPES for o in t.operations} | {
+        "boot.stage", "boot.unstage", "power.boot", "power.manual", "birth.wait"}
+    for path in CASES:
+        made = program(given(json.loads(path.read_text())["given"]))
+        assert {d.operation for d in (*made.head, *made.tail)} <= known

@@ -1,0 +1,217 @@
+"""Reading: property values of one host → attributes, with pyVmomi objects made by hand. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from planner.model import Action, Attrs, Change, StepFailed, Unknown
+from providers.vsphere.tools import quoted, unquoted
+from providers.vsphere.types import option
+from providers.vsphere.types.cluster import settings
+from providers.vsphere.types.dns import DNS
+from providers.vsphere.types.nfs import NFS
+from providers.vsphere.types.ntp import NTP
+from providers.vsphere.types.option import OPTION
+from providers.vsphere.types.portgroup import PORTGROUP
+from providers.vsphere.types.service import SERVICE
+from providers.vsphere.types.syslog import SYSLOG
+from providers.vsphere.types.vmkernel import VMKERNEL
+from providers.vsphere.types.vswitch import VSWITCH, released, shrinks
+from providers.vsphere.vmk_rules import check, cuts, cuts_tag, validate
+from tests.unit.vsphere.kit import at
+
+Switch, Specification = vim.host.VirtualSwitch, vim.host.VirtualSwitch.Specification
+
+
+def read(rtype: Any, props: dict[str, Any], *wanted: str) -> dict[str, Any]:
+    return dict(rtype.read(props, frozenset(wanted)))
+
+
+def switch(name: str, bridge: Any = None, mtu: int | None = None) -> Any:
+    return Switch(name=name, key=name, numPorts=2560, mtu=mtu, spec=Specification(numPorts=128, bridge=bridge))
+
+
+def test_vswitch_with_and_without_uplinks() -> None:
+    props = {"config.network.vswitch": [
+        switch("a", Switch.BondBridge(nicDevice=["vmnic2", "vmnic1"]), 9000), switch("b"),
+        switch("c", Switch.SimpleBridge(nicDevice="vmnic3"))]}
+    assert read(VSWITCH, props) == {
+        "a": {"uplinks": ["vmnic1", "vmnic2"], "mtu": 9000, "ports": 128},
+        "b": {"uplinks": [], "mtu": 1500, "ports": 128}, "c": {"uplinks": ["vmnic3"], "mtu": 1500, "ports": 128}}
+    assert read(VSWITCH, {}) == {}
+
+
+def test_portgroup() -> None:
+    spec = vim.host.PortGroup.Specification(name="VM Network", vlanId=4095, vswitchName="vSwitch0",
+                                            policy=vim.host.NetworkPolicy())
+    group = vim.host.PortGroup(spec=spec, computedPolicy=vim.host.NetworkPolicy())
+    assert read(PORTGROUP, {"config.network.portgroup": [group]}) == {
+        "VM Network": {"vswitch": "vSwitch0", "vlan": 4095}}
+
+
+def vnic(device: str, ip: Any, mtu: int | None = None) -> Any:
+    return vim.host.VirtualNic(device=device, key=f"key-vim.host.VirtualNic-{device}", portgroup="pg",
+                               spec=vim.host.VirtualNic.Specification(ip=ip, mtu=mtu))
+
+
+def test_vmkernel_services_come_from_the_managers_selection() -> None:
+    """Keys as a real vCenter 8.0.3 writes them: "VMotionConfig.vmotion.key-vim.host.VirtualNic-vmk1"."""
+    config = vim.host.VirtualNicManager.NetConfig
+    props = {
+        "config.network.vnic": [
+            vnic("vmk0", vim.host.IpConfig(dhcp=True, ipAddress="10.0.0.5", subnetMask="255.0.0.0")),
+            vnic("vmk1", vim.host.IpConfig(dhcp=False, ipAddress="10.1.0.5", subnetMask="255.255.0.0"), 9000),
+            vnic("vmk10", None)],
+        "config.virtualNicManagerInfo.netConfig": [
+            config(nicType="vmotion", selectedVnic=["VMotionConfig.vmotion.key-vim.host.VirtualNic-vmk1"]),
+            config(nicType="vSphereProvisioning", selectedVnic=["vSphereProvisioning.key-vim.host.VirtualNic-vmk1"]),
+            config(nicType="management", selectedVnic=["management.key-vim.host.VirtualNic-vmk0"]),
+            config(nicType="nvmeTcp", selectedVnic=["nvmeTcp.key-vim.host.VirtualNic-vmk1"]),
+            config(nicType="vsan")]}
+    found = read(VMKERNEL, props)
+    assert found["vmk0"] == {"portgroup": "pg", "dhcp": True, "ip": "10.0.0.5", "netmask": "255.0.0.0", "mtu": 1500,
+                             "services": ["management"]}
+    assert found["vmk1"]["services"] == ["provisioning", "vmotion"]
+    assert found["vmk1"]["mtu"] == 9000
+    assert found["vmk10"] == {"portgroup": "pg", "dhcp": False, "ip": "", "netmask": "", "mtu": 1500, "services": []}
+
+
+def test_nfs_of_both_versions_and_no_vmfs() -> None:
+    def mounted(volume: Any, access: str) -> Any:
+        return vim.host.FileSystemMountInfo(volume=volume, mountInfo=vim.host.MountInfo(accessMode=access))
+
+    nas, volumes = vim.host.NasVolume, []
+    volumes.append(mounted(nas(type="NFS", name="a", remoteHost="nas", remotePath="/a", capacity=0), "readOnly"))
+    volumes.append(mounted(nas(type="NFS41", name="b", remoteHost="n1", remotePath="/b", capacity=0,
+                               remoteHostNames=["n1", "n2"]), "readWrite"))
+    volumes.append(mounted(vim.host.VmfsVolume(type="VMFS", name="c", capacity=0), "readWrite"))
+    assert read(NFS, {"config.fileSystemVolume.mountInfo": volumes}) == {
+        "a": {"server": "nas", "path": "/a", "version": "3", "access": "readOnly"},
+        "b": {"server": "n1,n2", "path": "/b", "version": "4.1", "access": "readWrite"}}
+
+
+def test_dns() -> None:
+    config = vim.host.DnsConfig(dhcp=False, hostName="a", domainName="b.c", address=["1.1.1.1"], searchDomain=["b.c"])
+    assert read(DNS, {"config.network.dnsConfig": config}, "dns") == {
+        "dns": {"dhcp": False, "servers": ["1.1.1.1"], "domain": "b.c", "hostname": "a", "search": ["b.c"]}}
+    assert read(DNS, {}, "dns") == {}
+
+
+def service(key: str, *, running: bool) -> Any:
+    return vim.host.Service(key=key, label=key, required=False, uninstallable=False, running=running, policy="on")
+
+
+def test_services_are_read_for_the_wanted_names_only() -> None:
+    props = {"config.service.service": [service("ntpd", running=True), service("TSM", running=False)]}
+    assert read(SERVICE, props, "TSM", "nope") == {"TSM": {"policy": "on", "running": False}}
+
+
+def test_ntp_is_servers_and_its_service() -> None:
+    props = {"config.service.service": [service("ntpd", running=True)],
+             "config.dateTimeInfo.ntpConfig.server": ["10.0.0.1"]}
+    assert read(NTP, props, "ntp") == {"ntp": {"servers": ["10.0.0.1"], "policy": "on", "running": True}}
+    assert read(NTP, {}, "ntp") == {}
+
+
+@pytest.mark.parametrize(("value", "targets"), [
+    ("", []), ("<none>", []), ("udp://a:514", ["udp://a:514"]), ("udp://a:514, ssl://b:1514", ["udp://a:514",
+                                                                                              "ssl://b:1514"])])
+def test_syslog(value: str, targets: list[str]) -> None:
+    rule = vim.host.Ruleset(key="syslog", label="syslog", required=False, enabled=True)
+    props = {"config.option": [vim.option.OptionValue(key="Syslog.global.logHost", value=value)],
+             "config.firewall.ruleset": [rule]}
+    assert read(SYSLOG, props, "syslog") == {"syslog": {"targets": targets, "firewall": True}}
+    assert read(SYSLOG, {"config.option": props["config.option"]}, "syslog") == {}
+
+
+def test_options_lose_the_types_of_the_wire() -> None:
+    from pyVmomi.VmomiSupport import long
+
+    made = [vim.option.OptionValue(key=k, value=v) for k, v in (("a", long(5)), ("b", True), ("c", "x"))]
+    found = read(OPTION, {"config.option": made}, "a", "b", "c")
+    assert found == {"a": {"value": 5}, "b": {"value": True}, "c": {"value": "x"}}
+    assert type(found["a"]["value"]) is int
+
+
+@pytest.mark.parametrize(("live", "value", "expected"), [
+    (5, 6, 6), (5, 6.0, 6), (5, True, 1), (True, 0, False), (True, False, False), ("a", "b", "b"), (0.5, 1, 1.0)])
+def test_an_option_takes_the_live_type(live: Any, value: Any, expected: Any) -> None:
+    found = option.coerce("k", value, live)
+    assert found == expected
+    assert type(found) is type(live)
+
+
+@pytest.mark.parametrize(("live", "value"), [(5, "6"), (5, 6.5), ("a", 5), (True, "true"), (True, 2), (0.5, "x")])
+def test_an_option_of_another_type_is_refused(live: Any, value: Any) -> None:
+    with pytest.raises(StepFailed, match="wrong type"):
+        option.coerce("k", value, live)
+    change = Change(at("host.a.option.k"), Action.UPDATE, {"value": live}, {"value": value})
+    assert [d.severity for d in option.check([change], {"k": {"value": live}})] == ["error"]
+    assert not list(option.check([change], {"*": {"value": Unknown()}}))
+
+
+def test_cluster_settings() -> None:
+    config = vim.cluster.ConfigInfoEx(
+        drsConfig=vim.cluster.DrsConfigInfo(enabled=True, defaultVmBehavior="manual"),
+        dasConfig=vim.cluster.DasConfigInfo(enabled=False, admissionControlEnabled=True))
+    assert settings(config) == {"drs": {"enabled": True, "automation": "manual"},
+                                "ha": {"enabled": False, "admission_control": True}}
+
+
+# --- rules ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("before", "after", "early"), [
+    ({"mtu": 9000}, {"mtu": 1500}, True), ({"mtu": 1500}, {"mtu": 9000}, False),
+    ({"uplinks": ["a"]}, {"uplinks": []}, True), ({"uplinks": ["a"]}, {"uplinks": ["a", "b"]}, False),
+    ({"uplinks": ["a"], "mtu": 1500}, {"uplinks": ["b"], "mtu": 9000}, True)])
+def test_what_shrinks_goes_early(before: Attrs, after: Attrs, early: bool) -> None:
+    assert shrinks(before, after) is early
+
+
+def test_released_uplinks_may_cut_management() -> None:
+    assert released({"uplinks": ["a", "b"]}, {"uplinks": ["b"]}) == ["a"]
+    assert released({"uplinks": ["a", "b"]}, {"mtu": 9000}) == []
+
+
+def change(name: str, action: Action = Action.CREATE, **after: Any) -> Change:
+    return Change(at(f"host.a.vmkernel.{name}"), action, None, {"ip": "10.0.0.1", **after})
+
+
+@pytest.mark.parametrize(("changes", "live", "wrong"), [
+    ([change("vmk1")], ["vmk0"], []),
+    ([change("vmk2"), change("vmk1")], ["vmk0"], []),
+    ([change("vmk2")], ["vmk0"], ["vmk2"]),
+    ([change("vmk3")], ["vmk0", "vmk1", "vmk2"], []),
+    ([change("vmk1")], ["vmk0", "vmk2"], []),
+    ([change("vmk1", Action.REPLACE)], ["vmk0", "vmk1"], []),
+    ([change("vmk2"), change("vmk1", Action.DELETE)], ["vmk0", "vmk1"], ["vmk2"]),
+    ([change("storage")], ["vmk0"], ["storage"])])
+def test_a_new_adapter_gets_the_lowest_free_number(changes: list[Change], live: list[str], wrong: list[str]) -> None:
+    found = list(check(changes, {name: {} for name in live}))
+    assert [d.address.child for d in found if d.address] == wrong
+
+
+def test_a_new_adapter_needs_an_address() -> None:
+    assert [d.summary for d in check([change("vmk0", ip=None)], {})] == ["a new VMkernel adapter needs an address"]
+    assert not list(check([change("vmk0", ip=None, dhcp=True)], {}))
+    assert list(validate({"dhcp": True, "ip": "10.0.0.1", "netmask": "255.0.0.0"}))
+    assert list(validate({"ip": "10.0.0.1"}))
+    assert not list(validate({"mtu": 9000}))
+
+
+def test_what_may_cut_management() -> None:
+    assert "management" in cuts({"ip": "a"}, {"ip": "b"})
+    assert not cuts({"mtu": 1}, {"mtu": 2})
+    assert cuts_tag({"services": ["management"]}, {"services": []})
+    assert not cuts_tag({"services": ["management"]}, {"services": ["management", "vmotion"]})
+
+
+@pytest.mark.parametrize("name", ["a/b", "a%2fb", "100%", "a\\b", "%25", "plain"])
+def test_names_come_back_as_they_were_written(name: str) -> None:
+    # the server escapes slashes, backslashes, and the percents that begin no escape sequence
+    stored = quoted(name).replace("/", "%2f").replace("\\", "%5c")
+    assert unquoted(stored) == name
