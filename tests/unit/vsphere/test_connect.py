@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -57,7 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             plain.settimeout(2)
             try:
                 with context.wrap_socket(plain, server_side=True) as tls:
-                    data = tls.recv(4096)
+                    data = _request(tls)
                     heard.append(data)
                     if data:
                         tls.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -70,6 +71,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ended.set()
     thread.join()
     listener.close()
+
+
+def _request(tls: ssl.SSLSocket) -> bytes:
+    """One whole HTTP request; what came of it where the client hangs up."""
+    data = b""
+    while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < _length(data):
+        more = tls.recv(4096)
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _length(data: bytes) -> int:
+    found = re.search(rb"(?i)content-length: (\d+)", data)
+    return int(found.group(1)) if found else 0
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
