@@ -138,8 +138,8 @@ class VsphereSession:
         if not wanted:
             return
         try:
-            inventory = self._resolver.containers(fresh=False)
-            entities = {a: self._nearest(a, inventory) for a in wanted}
+            self._resolver.containers(fresh=False)
+            entities = {a: self._nearest(a) for a in wanted}
             privileges.check(self._link.content, entities, wanted)
         except FleetError:
             raise
@@ -147,7 +147,7 @@ class VsphereSession:
             failed = faults.read_failed("privileges", problem)
             raise FleetError(f"{failed.summary}: {failed.detail}") from problem
 
-    def _nearest(self, address: Address, inventory: Any) -> Any:
+    def _nearest(self, address: Address) -> Any:
         """The object that privileges are checked on: the root itself, what it will be in, or the root folder."""
         known = self._resolver.known(address)
         if known:
@@ -157,7 +157,7 @@ class VsphereSession:
                 for name in ("cluster", "folder", "parent", "datacenter"):
                     text = attributes.get(name)
                     if isinstance(text, str) and text and not text.startswith("path:"):
-                        return self._nearest(Address.parse(text), inventory)
+                        return self._nearest(Address.parse(text))
         return self.root_folder()
 
     def run(self, operation: Operation, call: Call) -> Attrs:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from planner.model import Attrs, StepFailed
 from planner.ports import Call
-from providers.vsphere.collector import Collector
-from providers.vsphere.connect import Trust, explain, speak
-from providers.vsphere.faults import fault_name, wire_faults
 from providers.vsphere.host.secrets import initial_password, root_password
-from providers.vsphere.link import Link, Sent
+
+if TYPE_CHECKING:
+    from providers.vsphere.connect import Trust
+    from providers.vsphere.link import Link, Sent
 
 MAINTENANCE = "runtime.inMaintenanceMode"
 
@@ -39,6 +39,8 @@ def opened(doors: Doors, call: Call, first: str = "initial") -> Iterator[tuple[L
     Pinned to the certificate that the birth brought. `first`: the password to try first; one failure before each
     success is far from the five in a row that lock root out. Raises StepFailed naming why nobody could log in.
     """
+    from providers.vsphere.connect import Trust
+
     address, certificate = str(call.facts.get("ip") or ""), str(call.facts.get("certificate") or "")
     if not address or not certificate:
         raise StepFailed("no birth of this host is known", "there is no address and certificate to log in by",
@@ -54,6 +56,10 @@ def opened(doors: Doors, call: Call, first: str = "initial") -> Iterator[tuple[L
 
 def _log_in(doors: Doors, call: Call, address: str, trust: Trust, passwords: Mapping[str, str]) -> tuple[Link, str]:
     from pyVmomi import vim
+
+    from providers.vsphere.connect import explain, speak
+    from providers.vsphere.faults import wire_faults
+    from providers.vsphere.link import Link
 
     def fail(summary: str, detail: str, remedy: str) -> StepFailed:
         return StepFailed(summary, detail, remedy)
@@ -80,27 +86,28 @@ def _again(password: str, content: Any) -> None:
     content.sessionManager.Login("root", password, None)
 
 
-def _host(link: Link) -> tuple[Collector, Any]:
-    """The one HostSystem that a host's own door has."""
+def _host(link: Link) -> Any:
+    """The row of the one HostSystem that a host's own door has."""
     from pyVmomi import vim
 
-    collector = Collector(link)
-    rows = collector.below(link.content.rootFolder, {vim.HostSystem: (MAINTENANCE,)})
+    from providers.vsphere.collector import Collector
+
+    rows = Collector(link).below(link.content.rootFolder, {vim.HostSystem: (MAINTENANCE,)})
     if len(rows) != 1:
         raise StepFailed("the host's own door shows no host", f"{len(rows)} hosts")
-    return collector, rows[0]
+    return rows[0]
 
 
 def enter_maintenance(doors: Doors, call: Call) -> None:
     with opened(doors, call) as (link, _):
-        _, row = _host(link)
+        row = _host(link)
         timeout = int(max(30.0, call.deadline - doors.now()))
         doors.wait_on(link, row.obj.EnterMaintenanceMode_Task(timeout=timeout, evacuatePoweredOffVms=False), call)
 
 
 def exit_maintenance(doors: Doors, call: Call) -> None:
     with opened(doors, call) as (link, _):
-        _, row = _host(link)
+        row = _host(link)
         timeout = int(max(30.0, call.deadline - doors.now()))
         doors.wait_on(link, row.obj.ExitMaintenanceMode_Task(timeout=timeout), call)
 
@@ -115,8 +122,10 @@ def set_password(doors: Doors, call: Call) -> None:
 
 def observe_maintenance(doors: Doors, call: Call) -> Attrs:
     with opened(doors, call) as (link, _):
-        _, row = _host(link)
+        row = _host(link)
         if MAINTENANCE not in row.props:
+            from providers.vsphere.faults import fault_name
+
             reason = ", ".join(fault_name(f) for f in row.missing.values()) or "unset"
             raise StepFailed("the host does not say whether it is in maintenance mode", reason)
         return {"door_maintenance": bool(row.props[MAINTENANCE])}

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from planner.model import Attrs, ReadFailed, StepFailed
 from planner.ports import Call
-from providers.vsphere.connect import thumbprint
 from providers.vsphere.host.secrets import root_password
 from providers.vsphere.tools import Tools, after
 
@@ -31,7 +30,7 @@ def add(tools: HostTools, call: Call) -> Attrs:
     wanted = {**call.declared, **after(call)}
     cluster = tools.entity(wanted.get("cluster"), call)
     spec = _connect_spec(call, str(wanted["name"]), force=bool(wanted.get("force")))
-    host = tools.wait(cluster.AddHost_Task(spec=spec, asConnected=True), call)
+    host = tools.wait(cluster.AddHost_Task(spec=spec, asConnected=True), call) or tools.find(call.address, call)
     tools.keep(call.address, host)
     return {"id": str(host._moId), **_facts(tools, host)}
 
@@ -39,6 +38,8 @@ def add(tools: HostTools, call: Call) -> Attrs:
 def _connect_spec(call: Call, name: str, *, force: bool) -> Any:
     """HostConnectSpec by the certificate that the birth brought: never trust on first use."""
     from pyVmomi import vim
+
+    from providers.vsphere.connect import thumbprint
 
     certificate = str(call.facts.get("certificate") or "")
     if not certificate:
@@ -76,6 +77,8 @@ def remove(tools: HostTools, call: Call) -> Attrs:
 def _certificate(tools: Tools, host: Any) -> Attrs:
     """The certificate that the host shows now, for adding it again: vCenter's CA may have replaced the birth's."""
     from pyVmomi import vmodl
+
+    from providers.vsphere.connect import thumbprint
 
     try:
         found = tools.read(host, "config.certificate").get("config.certificate")

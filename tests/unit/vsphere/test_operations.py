@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partialmethod
 from typing import Any
 
 import pytest
 
 from planner.model import Attrs, ReadFailed, SecretRef, StepFailed
+from providers.twin.house import House
 from tests.unit.vsphere.kit import HOST, MAC, NAME, OPERATIONS, Bench, at, open_bench
 
 NFS: dict[str, Any] = {"server": "nas.lab.example", "path": "/export/a", "version": "4.1", "access": "readOnly"}
@@ -44,11 +47,16 @@ CHANGES: list[tuple[str, str, Attrs | None, Attrs | None]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def joined() -> Bench:
-    bench = open_bench()
-    bench.joined()
-    return bench
+@pytest.fixture(scope="module", params=["objects", "xml"])
+def joined(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """In-process answers as objects, and every call through real XML both ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "xml":
+            for door in ("stub", "door"):
+                patch.setattr(House, door, partialmethod(getattr(House, door), codec=True))
+        bench = open_bench()
+        bench.joined()
+        yield bench
 
 
 def shows(found: Attrs | None, expected: Attrs | None) -> bool:
