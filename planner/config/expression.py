@@ -132,7 +132,7 @@ class Compiler:
         if name.startswith("_"):
             raise ExprError("an attribute cannot begin with an underscore", f"{name!r}", "", offset)
         if isinstance(node.value, ast.Name) and (node.value.id in ROOTS or node.value.id in self.types):
-            return _located(_root(node.value.id, name), offset)
+            return _located(_root(node.value.id, name, offset), offset)
         inner = self.visit(node.value, depth)
         return _located(lambda scope: attribute(inner(scope), name, scope), offset)
 
@@ -257,7 +257,7 @@ def _located(inner: Closure, offset: int) -> Closure:
     return closure
 
 
-def _root(root: str, name: str) -> Closure:
+def _root(root: str, name: str, offset: int) -> Closure:
     if root == "var":
         return lambda scope: scope.world.variable(name, scope)
     if root == "local":
@@ -266,11 +266,11 @@ def _root(root: str, name: str) -> Closure:
         return lambda scope: scope.world.image(name)
     if root == "fleet":
         if name != "name":
-            raise ExprError("no such attribute", f"fleet.{name}", "use fleet.name")
+            raise ExprError("no such attribute", f"fleet.{name}", "use fleet.name", offset)
         return lambda scope: scope.world.name
     if root == "each":
         if name not in ("key", "value"):
-            raise ExprError("no such attribute", f"each.{name}", "use each.key or each.value")
+            raise ExprError("no such attribute", f"each.{name}", "use each.key or each.value", offset)
         return lambda scope: _each(scope, name)
     return lambda scope: scope.world.declared(root, name, scope)
 

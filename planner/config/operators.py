@@ -81,8 +81,9 @@ def truth(value: Any, what: str) -> bool | Unknown:
 
 def equal(left: Any, right: Any) -> bool | Unknown:
     """`left == right`; `true == 1` is false. Unknown inside either side makes it unknown."""
+    refuse_secret(left, "a comparison")
+    refuse_secret(right, "a comparison")
     for side in (left, right):
-        refuse_secret(side, "a comparison")
         hidden = find(side, Unknown)
         if hidden is not None:
             return Unknown(hidden.why)

@@ -53,8 +53,8 @@ class Template(NamedTuple):
 class World:
     """Names → values. Its methods are what compiled expressions call; they raise ExprError."""
 
-    __slots__ = ("_locals", "_templates", "_variables", "bodies", "catalog", "computed", "cyclic", "images", "known", "locals",
-                 "name", "path_stack", "problems", "types", "variables")
+    __slots__ = ("_locals", "_templates", "_variables", "bodies", "catalog", "computed", "cyclic", "images", "known",
+                 "locals", "name", "path_stack", "problems", "types", "variables")
 
     def __init__(self, catalog: Catalog, problems: Problems, known: Mapping[Address, Attrs]) -> None:
         self.catalog = catalog

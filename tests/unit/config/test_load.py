@@ -338,7 +338,8 @@ host:
 
 
 @pytest.mark.parametrize("text", [
-    HEAD + HOST, HEAD + HOST.replace("9000", "'${local.m}'"), HEAD + HOST.replace("9000", "'${4500 * 2}'") + "# comment\n",
+    HEAD + HOST, HEAD + HOST.replace("9000", "'${local.m}'"),
+    HEAD + HOST.replace("9000", "'${4500 * 2}'") + "# comment\n",
     HEAD + HOST.replace("mtu: 9000, uplinks: [x]", "uplinks: [x, x], mtu: 9000"),
     HEAD.replace("locals: {m: 9000}\n", "") + HOST,
 ])
@@ -370,6 +371,20 @@ def test_the_digest_ignores_the_order_of_blocks(load: Load) -> None:
 def test_the_digest_follows_every_change_of_meaning(load: Load, old: str, new: str) -> None:
     assert old in CONTRACT
     assert load(CONTRACT).digest != load(CONTRACT.replace(old, new)).digest
+
+
+@pytest.mark.parametrize(("text", "old", "new"), [
+    ("variable: {v: {default: a}}\n" + COMPUTED.replace("'x$", "'${var.v}$"), "default: a", "default: b"),
+    ("locals: {v: a}\n" + COMPUTED.replace("'x$", "'${local.v}$"), "v: a", "v: b"),
+    (COMPUTED.replace("'id $", "'ID $"), "'ID $", "'id $"),
+    ("variable: {v: {default: a}}\noutput: {o: {value: '${var.v}'}}\n", "default: a", "default: b"),
+    ("variable: {v: {default: a}}\ncheck: {o: {assert: '${var.v == \"a\"}'}}\n", "default: a", "default: b"),
+    ("host: {a: {for_each: {x: a}, name: x.b, mac: 52:54:00:00:00:01,"
+     " dns: {domain: '${each.value}${host.a[\"x\"].uuid}'}}}\n", "x: a}", "x: b}"),
+])
+def test_the_digest_follows_inputs_of_computed_values(load: Load, text: str, old: str, new: str) -> None:
+    assert old in text
+    assert load(text).digest != load(text.replace(old, new)).digest
 
 
 # --- meta -------------------------------------------------------------------------------------------------
