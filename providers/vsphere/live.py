@@ -105,6 +105,9 @@ class LiveReader:
                 build.objects[address] = LiveObject(address, inventory.attributes(moid), moid)
         found, warnings = self._problems(inventory) if only is None else ({}, [])
         diagnostics += warnings
+        diagnostics += [Diagnostic("error", "something else configures this cluster's hosts", "; ".join(found[moid]),
+                                   address=a, remedy="or set `coexist: true` on the vsphere provider")
+                        for a, moid in inventory.matched.items() if moid in found and a in fleet.resources]
         for address, row in matched.items():
             self._resolver.keep(address, row.moid)
             build.host(address, row, _declared_mac(fleet, state, address),

@@ -20,7 +20,7 @@ def find_problems(link: Link, collector: Collector, resolver: Resolver, inventor
     found: dict[str, list[str]] = {}
     warnings = _profiles(link, collector, found)
     _lifecycle(link, collector, resolver, inventory, found)
-    return {moid: tuple(words) for moid, words in found.items()}, warnings
+    return {moid: tuple(words) for moid, words in found.items() if words}, warnings
 
 
 def _profiles(link: Link, collector: Collector, found: dict[str, list[str]]) -> list[Diagnostic]:

@@ -132,6 +132,13 @@ class VsphereSession:
 
     # --- running ------------------------------------------------------------------------------------------
 
+    def power(self, declared: Attrs) -> str:
+        """"twin" for a machine of the twin, "manual" for any other (and for one that the seed powers outside)."""
+        mac = str(declared.get("mac") or "")
+        if self.house is None or not mac:
+            return "manual"
+        return "manual" if self.house.machine(mac).external else "twin"
+
     def prepare(self, steps: Sequence[Step]) -> None:
         """Raises FleetError naming every privilege that the planned operations need and this user lacks."""
         wanted = privileges.needed(steps)

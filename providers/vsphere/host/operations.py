@@ -118,7 +118,12 @@ def reconnect(tools: HostTools, call: Call) -> Attrs:
     from pyVmomi import vim
 
     host = tools.host(call)
-    name = str(call.declared.get("name") or tools.read(host, "name")["name"])
+    found = tools.read(host, "name", UUID)
+    known, born = str(found.get(UUID) or ""), str(call.facts.get("uuid") or "")
+    if known and born and known.lower() != born.lower():
+        raise StepFailed("another machine was born than the one that vCenter knows",
+                         f"hardware UUID {born}, vCenter has {known}", f"plan again with --replace '{call.address}'")
+    name = str(call.declared.get("name") or found["name"])
     spec = _connect_spec(call, name, force=bool(call.declared.get("force")))
     try:
         tools.wait(host.ReconnectHost_Task(cnxSpec=spec, reconnectSpec=vim.HostSystem.ReconnectSpec(syncState=True)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +36,7 @@ def program(given: ProgramInput) -> Program:
         return Program(blocked="somebody disconnected it in vCenter, and it stays so until somebody reconnects it")
     if change.action is Action.REPLACE:
         leave = _leave(given)
-        return leave if leave.blocked else _birth(given, leave.head)
+        return leave if leave.blocked else replace(_birth(given, leave.head), diagnostics=leave.diagnostics)
     if live is None:
         return _birth(given) if change.action is Action.CREATE else Program(
             blocked="vCenter does not know it: plan again with refresh")
@@ -70,7 +71,8 @@ def _boot(given: ProgramInput) -> tuple[Draft, ...]:
 
 def _revive(given: ProgramInput, live: LiveHost) -> Program:
     tail = (VERIFY,) if live.in_maintenance else (VERIFY, EXIT)
-    return Program((*_boot(given), *_door(given), DISCONNECT, RECONNECT), tail, reset=True, window=True)
+    return Program((*_boot(given), *_door(given), DISCONNECT, RECONNECT), tail, reset=True, window=True,
+                   reborn=True)
 
 
 # --- C, D: connected --------------------------------------------------------------------------------------
@@ -88,7 +90,7 @@ def _configure(given: ProgramInput, live: LiveHost) -> Program:
         head.append(Draft("host.move", {"cluster": before["cluster"]}, {"cluster": after["cluster"]}))
     if not live.in_maintenance:
         tail.append(EXIT)
-    return Program(tuple(head), tuple(tail), window=True)
+    return Program(tuple(head), tuple(tail), window=True, reborn=fresh)
 
 
 def reborn(live: LiveHost, facts: Attrs) -> bool:
@@ -118,7 +120,7 @@ def _delete(given: ProgramInput) -> Program:
     if live.connection == "disconnected":
         return Program(blocked="somebody disconnected it in vCenter, and it stays so until somebody reconnects it")
     leave = _leave(given)
-    return leave if leave.blocked else Program((*unstage, *leave.head), window=True)
+    return leave if leave.blocked else replace(leave, head=(*unstage, *leave.head))
 
 
 def _leave(given: ProgramInput) -> Program:
@@ -126,15 +128,23 @@ def _leave(given: ProgramInput) -> Program:
     change, live = given.change, given.live
     if live is None:
         return Program()
-    if live.vms:
-        names = ", ".join(live.vms[:10]) + (f" and {len(live.vms) - 10} more" if len(live.vms) > 10 else "")
-        return _refuse(given, "virtual machines are registered on this host", names,
-                       "move or unregister them, then plan again")
     before = dict(change.before or {})
     if live.connection != "connected":
-        return Program((Draft("host.remove_dead", before, None),), window=True)
+        if live.vms and change.action is not Action.REPLACE:
+            return _refuse(given, "virtual machines are registered on this host, which does not answer",
+                           _names(live.vms), f"plan with --replace '{change.address}', or unregister them")
+        lost = Diagnostic("warning", "virtual machines would be lost to vCenter", _names(live.vms),
+                          address=change.address, remedy="their files stay; register them again on another host")
+        return Program((Draft("host.remove_dead", before, None),), window=True,
+                       diagnostics=(lost,) if live.vms else ())
+    leave = Diagnostic("warning", "virtual machines have to move away first", _names(live.vms), address=change.address,
+                       remedy="maintenance mode moves what it can; the host is not removed while one stays")
     enter = () if live.in_maintenance else (ENTER,)
-    return Program((*enter, Draft("host.remove", before, None)), window=True)
+    return Program((*enter, Draft("host.remove", before, None)), window=True, diagnostics=(leave,) if live.vms else ())
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 # --- refusals ---------------------------------------------------------------------------------------------

@@ -219,6 +219,17 @@ def test_a_reborn_host_is_reconnected() -> None:
     assert not bench.session.guard("not-connected", bench.call(HOST, "host.reconnect"))
 
 
+def test_another_machine_is_not_reconnected_as_the_known_one() -> None:
+    bench = open_bench()
+    bench.joined()
+    bench.house.power(MAC, "cycle")
+    bench.born()
+    bench.facts["uuid"] = "00000000-0000-0000-0000-000000000001"
+    with pytest.raises(StepFailed, match="another machine") as caught:
+        bench.run(HOST, "host.reconnect")
+    assert "--replace" in caught.value.remedy
+
+
 def test_shown_connected_is_disconnected_first() -> None:
     """vCenter notices late: it shows the old boot as connected."""
     bench = open_bench()

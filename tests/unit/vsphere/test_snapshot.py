@@ -184,6 +184,26 @@ def test_a_host_profile_or_coexist(monkeypatch: pytest.MonkeyPatch) -> None:
         assert made.snapshot().hosts[at(HOST)].problems == expected
 
 
+def test_a_cluster_that_lifecycle_manager_owns_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyVmomi import vim
+
+    raw = bench.session._collector.many
+
+    def many(objects: Any, *paths: str) -> Any:
+        if "lifecycleManaged" not in paths:
+            return raw(objects, *paths)
+        rows = raw(objects, "name")
+        for row in rows:
+            assert isinstance(row.obj, vim.ClusterComputeResource)
+            row.props["lifecycleManaged"] = row.props["name"] == "prod"
+        return rows
+
+    monkeypatch.setattr("providers.vsphere.collector.Collector.many", lambda _self, found, *paths: many(found, *paths))
+    live = bench.snapshot()
+    assert [(str(d.address), d.severity) for d in live.diagnostics] == [("cluster.prod", "error")]
+    assert "Lifecycle Manager" in live.hosts[at(HOST)].problems[0]
+
+
 def test_a_vcenter_that_cannot_be_read_ends_the_command(bench: Bench) -> None:
     bench.house.faults.refuse_next("vcenter", 1000)
     with pytest.raises(FleetError, match="vCenter"):
