@@ -1,6 +1,7 @@
 """JSON Schema (2020-12) of fleet files, for completion and first checks in editors.
 
-Never stricter than the loader: every value may be an expression, so each typed value also takes text with `${…}`.
+Never stricter than the loader: every value may be an expression or null ("not set", and what takes away a
+profile's value), and nothing is required of bodies that a profile may complete.
 """
 
 from __future__ import annotations
@@ -45,10 +46,10 @@ def json_schema(catalog: Catalog, blocks: Mapping[str, Mapping[str, Field]]) -> 
         kids = catalog.children(rtype.name)
         for kid in kids:
             definitions[kid.name] = _child(kid)
-        definitions[rtype.name] = _body(rtype, kids, required=False)
+        definitions[rtype.name] = _body(rtype, kids)
         properties[rtype.name] = _labelled({"$ref": f"#/$defs/{rtype.name}"}, rtype.doc)
         if kids:
-            properties["profile"] = _labelled(_body(rtype, kids, required=False, profile=True),
+            properties["profile"] = _labelled(_body(rtype, kids, profile=True),
                                               f"bodies that a {rtype.name} can build on")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A fleet file", "type": "object",
@@ -82,7 +83,7 @@ def _labelled(body: Schema, doc: str) -> Schema:
 
 
 def _or(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"$ref": "#/$defs/expression"}]}
+    return {"anyOf": [schema, {"$ref": "#/$defs/expression"}, {"type": "null"}]}
 
 
 def _fleet() -> Schema:
@@ -113,8 +114,7 @@ def _lifecycle() -> Schema:
     return _object(_fields(LIFECYCLE), "what plans may do with it")
 
 
-def _body(rtype: ResourceType, kids: list[ResourceType], *, required: bool, profile: bool = False) -> Schema:
-    """A root's body. Nothing is required: a profile may give it."""
+def _body(rtype: ResourceType, kids: list[ResourceType], *, profile: bool = False) -> Schema:
     from planner.config.blocks import META
 
     properties = _fields(rtype.fields)
@@ -132,7 +132,7 @@ def _body(rtype: ResourceType, kids: list[ResourceType], *, required: bool, prof
         properties["exclusive"] = _doc(_or({"type": "boolean"}), META["exclusive"])
     if not profile:
         properties["for_each"] = _doc({"type": ["object", "array", "string"]}, META["for_each"])
-    return _object(properties, rtype.doc, null=True, required=_required(rtype.fields) if required else None)
+    return _object(properties, rtype.doc, null=True)
 
 
 def _child(rtype: ResourceType) -> Schema:
@@ -164,11 +164,11 @@ def _field(field: Field) -> Schema:
 def _typed(field: Field) -> Schema:
     kind = field.kind
     if kind in ("ref", "image", "secret"):
-        return {"$ref": "#/$defs/expression"}
+        return {"anyOf": [{"$ref": "#/$defs/expression"}, {"type": "null"}]}
     if kind == "bool":
         return _or({"type": "boolean"})
     if kind == "scalar":
-        return {"type": ["string", "number", "boolean"]}
+        return {"type": ["string", "number", "boolean", "null"]}
     if kind in ("int", "float"):
         number: Schema = {"type": "integer" if kind == "int" else "number"}
         low, high = RANGES.get(field.check, (None, None))
@@ -181,10 +181,10 @@ def _typed(field: Field) -> Schema:
     if kind == "map":
         return _or({"type": "object", "additionalProperties": _field(field.items) if field.items else ANY})
     if kind == "object":
-        return _or(_object(_fields(field.fields), required=_required(field.fields)))
+        return _or(_object(_fields(field.fields)))
     if field.enum:
         numbers = [int(e) if e.isdigit() else float(e) for e in field.enum if e.replace(".", "", 1).isdigit()]
         return _or({"enum": [*field.enum, *numbers]})
     if field.check in PATTERNS:
         return _or({"type": "string", "pattern": PATTERNS[field.check]})
-    return {"type": ["string", "number"]}
+    return {"type": ["string", "number", "null"]}
