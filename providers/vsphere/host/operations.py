@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from planner.model import Attrs, ReadFailed, StepFailed
@@ -67,7 +68,8 @@ def remove(tools: HostTools, call: Call) -> Attrs:
     found = tools.read(host, MAINTENANCE, "vm", "parent")
     if not found.get(MAINTENANCE):
         raise StepFailed("a host is removed only in maintenance mode", call.address.name, "plan again")
-    _refuse_vms(tools, call, found)
+    _refuse_standalone(call, found)
+    _refuse_vms(tools, found)
     facts = _certificate(tools, host)
     tools.wait(host.Destroy_Task(), call)
     tools.forget(call.address)
@@ -91,18 +93,22 @@ def _certificate(tools: Tools, host: Any) -> Attrs:
 
 
 def remove_dead(tools: HostTools, call: Call) -> None:
+    """Its VMs leave vCenter with it (never their disks): the plan's warning names them."""
     host = tools.host(call)
-    found = tools.read(host, STATE, "vm", "parent")
+    found = tools.read(host, STATE, "parent")
     if str(found.get(STATE)) == "connected":
         raise StepFailed("this host answers again", call.address.name, "plan again")
-    _refuse_vms(tools, call, found)
+    _refuse_standalone(call, found)
     tools.wait(host.Destroy_Task(), call)
     tools.forget(call.address)
 
 
-def _refuse_vms(tools: Tools, call: Call, found: Any) -> None:
+def _refuse_standalone(call: Call, found: Mapping[str, Any]) -> None:
     if type(found["parent"])._wsdlName != "ClusterComputeResource":
         raise StepFailed("a standalone host cannot be removed in this version", call.address.name)
+
+
+def _refuse_vms(tools: Tools, found: Mapping[str, Any]) -> None:
     if found.get("vm"):
         names = sorted(str(p.get("name")) for _, p in tools.read_all(found["vm"], "name"))
         raise StepFailed("virtual machines are registered on this host", ", ".join(names[:10]),

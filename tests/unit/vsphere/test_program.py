@@ -33,7 +33,9 @@ def words(made: Program) -> dict[str, Any]:
         return [d.operation + (f" when {d.when}" if d.when else "") for d in drafts]
 
     found = {"head": names(made.head), "tail": names(made.tail), "reset": made.reset, "window": made.window,
-             "blocked": made.blocked, "errors": [d.summary for d in made.diagnostics]}
+             "blocked": made.blocked, "reborn": made.reborn,
+             **{f"{level}s": [d.summary for d in made.diagnostics if d.severity == level]
+                for level in ("error", "warning")}}
     return {k: v for k, v in found.items() if v}
 
 
