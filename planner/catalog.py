@@ -71,7 +71,8 @@ class Program:
     """The steps around a host's children: `head`, then the children's steps, then `tail`.
 
     `reset`: the children start from the newborn baseline (their live attributes are void).
-    `blocked`: why nothing can be planned for this host and its children now.
+    `blocked`: why nothing can be planned for this host and its children now. `reborn`: vCenter knows the host, and
+    it has booted since it was last configured.
     """
 
     head: tuple[Draft, ...] = ()
@@ -79,6 +80,7 @@ class Program:
     reset: bool = False
     window: bool = False  # head and tail already hold the maintenance window
     blocked: str = ""
+    reborn: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
 
 

@@ -15,11 +15,17 @@ from planner.model import (
     Diagnostic,
     Live,
     Resource,
+    SecretRef,
     StateResource,
     Unknown,
     contains_unknown,
 )
 from planner.snapshot import restrict, same
+
+
+def manual(_declared: Attrs) -> str:
+    """Power of a machine that nobody but a person can start."""
+    return "manual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class DiffInputs:
     recorded: Mapping[Address, StateResource]
     live: Live
     image_digests: Mapping[str, str] = field(default_factory=dict)
-    power: str = "manual"
+    power: Callable[[Attrs], str] = manual
     replaces: frozenset[Address] = frozenset()
     keep: frozenset[Address] = frozenset()  # `removed` with destroy: false
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -101,10 +107,18 @@ class _Differ:
         changed = any(c.action not in (Action.NOOP, Action.FORGET) for c in made)
         self.programs[root] = self._program(change, children_change=changed) if changed else program
         if change.action is not Action.NOOP or change.adopted or self.programs[root].head:
-            live_host = self.inputs.live.hosts.get(root)
-            reborn = program.reset and live_host is not None
-            self.changes[root] = replace(change, reborn=reborn) if reborn else change
+            self.changes[root] = replace(change, reborn=self.programs[root].reborn)
+        if self.programs[root].reborn:
+            self._mark_restored(children)
         self._check_children(root, program, made)
+
+    def _mark_restored(self, children: Iterable[Address]) -> None:
+        """What gets back exactly what was last applied: a review folds it into one line."""
+        for address in children:
+            change, recorded = self.changes.get(address), self.inputs.recorded.get(address)
+            if change is not None and recorded is not None and change.action in (Action.CREATE, Action.UPDATE) and all(
+                    recorded.attributes.get(k) == v for k, v in self.inputs.desired[address].attributes.items()):
+                self.changes[address] = replace(change, reborn=True)
 
     def _program(self, change: Change, *, children_change: bool) -> Program:
         rtype = self.catalog.types[change.address.type]
@@ -114,7 +128,8 @@ class _Differ:
         image = str((resource.attributes.get("image") if resource else "") or "")
         return rtype.program(ProgramInput(
             change, self.inputs.live.hosts.get(change.address), recorded.facts if recorded else {},
-            children_change, self.inputs.image_digests.get(image, ""), self.inputs.power, self.inputs.options,
+            children_change, self.inputs.image_digests.get(image, ""),
+            self.inputs.power(change.after or {}), self.inputs.options,
         ))
 
     def _block(self, root: Address, change: Change, why: str) -> None:
@@ -307,18 +322,20 @@ def differences(before: Attrs | None, after: Attrs | None) -> list[tuple[str, An
     from deepdiff import DeepDiff
 
     def plain(value: Any) -> Any:
+        """Secrets and unknowns as text: deepdiff would look inside of them."""
         if isinstance(value, Mapping):
             return {k: plain(v) for k, v in value.items()}
-        return value if not isinstance(value, (list, tuple)) else list(value)
+        if isinstance(value, (Unknown, SecretRef)):
+            return str(value)
+        return value if not isinstance(value, (list, tuple)) else [plain(v) for v in value]
 
-    old, new = plain({k: before.get(k) for k in after}), plain(after)
-    tree = DeepDiff(old, new, view="tree", ignore_order=False, threshold_to_diff_deeper=0)
+    old, new = {k: before.get(k) for k in after}, after
+    tree = DeepDiff(plain(old), plain(new), view="tree", ignore_order=False, threshold_to_diff_deeper=0)
     paths: dict[tuple[str, ...], None] = {}
     for found in tree.values():
         for item in found:
-            parts = [p for p in item.path(output_format="list")]
             keys: list[str] = []
-            for part in parts:  # a list is one attribute: stop where the path enters one
+            for part in item.path(output_format="list"):  # a list is one attribute: stop where the path enters one
                 if isinstance(part, int):
                     break
                 keys.append(str(part))

@@ -6,16 +6,17 @@ digest, the digest of every image, and a live digest per planned address.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planner.catalog import Catalog
-from planner.diff import DiffInputs, DiffResult, compute
+from planner.diff import DiffInputs, DiffResult, compute, manual
 from planner.graph import closure
 from planner.model import (
     Action,
     Address,
+    Attrs,
     Change,
     Diagnostic,
     Fleet,
@@ -58,7 +59,7 @@ class PlanInputs:
     state: State | None
     live: Live | None
     image_digests: Mapping[str, str] = field(default_factory=dict)
-    power: str = "manual"
+    power: Callable[[Attrs], str] = manual
     options: PlanOptions = PlanOptions()
     provider_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. coexist
     tool: str = ""

@@ -79,6 +79,9 @@ class LiveSession(Session, Protocol):
     def instance(self) -> str:
         """vCenter's about.instanceUuid."""
 
+    def power(self, declared: Attrs) -> str:
+        """How the machine of a host with these attributes is started: "twin", or "manual" (a person presses)."""
+
     def snapshot(self, fleet: Fleet, state: Mapping[Address, StateResource],
                  only: frozenset[Address] | None = None) -> Live:
         """Everything declared or in state, in bulk. `only`: these roots (and what hangs on them)."""

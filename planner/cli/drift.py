@@ -45,7 +45,7 @@ def look(place: Bench) -> DriftView:
     block = fleet.providers.get(LIVE, {})
     result = compute(DiffInputs(
         place.catalog, fleet.resources, recorded, live, image_digests(place.site, fleet),
-        "twin" if block.get("server") == "twin" else "manual", options={"coexist": bool(block.get("coexist"))}))
+        options={"coexist": bool(block.get("coexist"))}))
     void = frozenset(address for address, program in result.programs.items() if program.reset)
     return DriftView(
         fleet.name, live.instance, find_drift(place.catalog, recorded, live, fleet.resources, void),

@@ -31,6 +31,7 @@ def addresses(texts: Sequence[str] | None, flag: str) -> tuple[Address, ...]:
 
 def make_plan(place: Bench, options: PlanOptions) -> Plan:
     """Read live (unless `--no-refresh`) and plan. Raises FleetError."""
+    from planner.diff import manual
     from planner.plan import PlanInputs, build_plan
 
     fleet = place.fleet
@@ -40,7 +41,7 @@ def make_plan(place: Bench, options: PlanOptions) -> Plan:
     block = fleet.providers.get(LIVE, {})
     return build_plan(PlanInputs(
         place.catalog, fleet, place.state, live, image_digests(place.site, fleet),
-        "twin" if block.get("server") == "twin" else "manual", options,
+        place.sessions.live.power if live is not None else manual, options,
         {"coexist": bool(block.get("coexist", False))}, tool(), f"{user()}@{host()}", timestamp()))
 
 

@@ -82,7 +82,8 @@ def _plan(case: dict[str, Any]) -> Plan:
     unmanaged = tuple(a for a in objects if a.child_type and a not in resources and a not in state)
     inputs = PlanInputs(
         catalog(), Fleet("lab", "lab.yaml", "/", resources), State("l", 1, "lab", "vc", state),
-        Live("vc", objects, hosts, unmanaged, unread), {"esxi8": "d1"}, case.get("power", "twin"),
+        Live("vc", objects, hosts, unmanaged, unread), {"esxi8": "d1"},
+        lambda _declared: str(case.get("power", "twin")),
         PlanOptions(replaces=tuple(Address.parse(a) for a in case.get("replace", ())),
                     destroy=bool(case.get("destroy"))))
     return build_plan(inputs)

@@ -74,6 +74,9 @@ class Hooked:
         self.inner, self.hook = inner, hook
         self.instance = inner.instance
 
+    def power(self, declared: Attrs) -> str:
+        return self.inner.power(declared)
+
     def prepare(self, steps: Sequence[Step]) -> None:
         self.inner.prepare(steps)
 
@@ -135,8 +138,8 @@ class Opened:
         state = current_state(self.store, CATALOG)
         recorded = apply_moved(state.resources if state else {}, self.fleet.moved)
         live = self.session.snapshot(self.fleet, recorded)
-        return build_plan(PlanInputs(CATALOG, self.fleet, state, live, {"esxi8": IMAGE}, "twin",
-                                     PlanOptions(**options)))
+        return build_plan(PlanInputs(CATALOG, self.fleet, state, live, {"esxi8": IMAGE},
+                                     self.session.power, PlanOptions(**options)))
 
     def engine(self) -> Engine:
         def hook(point: str, step: str) -> None:

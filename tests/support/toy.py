@@ -99,6 +99,9 @@ class ToySession:
     def __init__(self, world: World) -> None:
         self.world = world
 
+    def power(self, declared: Attrs) -> str:
+        return "manual"
+
     def prepare(self, steps: Sequence[Step]) -> None:
         return
 
