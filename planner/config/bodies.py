@@ -289,8 +289,8 @@ class Bodies:
                     kids: list[Resource] = []
                     for type_name, hanging in instance.hanging.items():
                         for name in hanging:
-                            early = self.resources.get(instance.address.under(type_name, name)) if self.early else None
-                            kids.append(early or self.child(instance, type_name, name))
+                            found = self.resources.get(instance.address.under(type_name, name)) if self.early else None
+                            kids.append(found or self.child(instance, type_name, name))
                     yield instance, own, kids
 
     def close(self) -> None:

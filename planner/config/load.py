@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.catalog import Catalog
-from planner.config import outcome, variables
+from planner.config import moves, outcome, variables
 from planner.config.blocks import Block, Profiles
 from planner.config.bodies import Bodies
 from planner.config.digesting import fleet_digest
@@ -98,7 +98,7 @@ class _Load:
         fleet = Fleet(
             name=name, path=self.shown, folder=str((self.path if self.path.is_dir() else self.path.parent).resolve()),
             resources=resources, providers=outcome.providers(document, world, blocks), images=world.images,
-            moved=outcome.moved(document, world, bodies), removed=outcome.removed(document, world, bodies),
+            moved=moves.moved(document, world, bodies), removed=moves.removed(document, world, bodies),
             checks=outcome.checks(document, world), outputs=outcome.outputs(document, world), state=state)
         bodies.close()
         problems.raise_if_any()
@@ -147,14 +147,12 @@ class _Load:
 
     def _resources(self, bodies: Bodies) -> dict[Address, Resource]:
         rules = Rules(bodies)
-        ordered: dict[Address, Resource] = {}
         for instance, own, kids in bodies.everything():
-            ordered[own.address] = own
-            for kid in kids:
-                ordered[kid.address] = kid
             rules.see(instance, own, kids)
         rules.cycles()
-        return ordered
+        if not bodies.early:
+            return bodies.resources
+        return {r.address: r for _, own, kids in bodies.everything() for r in (own, *kids)}
 
     def _force(self, world: World) -> None:
         """Evaluate what nobody asked for: an error in it is an error all the same."""

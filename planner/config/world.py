@@ -279,7 +279,10 @@ class World:
                 return Unknown(f"{address}.{name}")
         if field is not None and isinstance(value, str):
             if field.kind == "ref":
-                return Reference(Address.parse(value)) if not value.startswith("path:") else value
+                try:
+                    return Reference(Address.parse(value))
+                except ValueError:  # state knows a place that nobody declared
+                    return value
             if field.kind == "image":
                 return ImageRef(value)
         return value
