@@ -67,23 +67,27 @@ class Link:
     def _invoke(self, mo: Any, info: Any, args: Any, *more: Any, **named: Any) -> Any:
         from pyVmomi import vim
 
-        method, generation = info.wsdlName, self._generation
-        changing = mutates(method)
+        method, changing = info.wsdlName, mutates(info.wsdlName)
+        renewed = repeated = self.content is None or method in ("Login", "Logout")
+        repeated = repeated or changing
         if changing:
             self.sent.note(mo)
-        try:
-            return self._raw(mo, info, args, *more, **named)
-        except vim.fault.NotAuthenticated:
-            # no effect took place, so even a mutating call may be repeated
-            if self.content is None or method in ("Login", "Logout"):
-                raise
-            self._renew(generation)
-            if method in _BOUND:
-                raise
-        except NETWORK:
-            if changing or self.content is None or method == "Login":
-                raise
-        return self._raw(mo, info, args, *more, **named)
+        while True:  # a restart of vCenter breaks the connection, and then the session is unknown, too
+            generation = self._generation
+            try:
+                return self._raw(mo, info, args, *more, **named)
+            except vim.fault.NotAuthenticated:
+                # no effect took place, so even a mutating call may be repeated
+                if renewed:
+                    raise
+                renewed = True
+                self._renew(generation)
+                if method in _BOUND:
+                    raise
+            except NETWORK:
+                if repeated:
+                    raise
+                repeated = True
 
     def _renew(self, generation: int) -> None:
         with self._lock:
