@@ -126,8 +126,9 @@ class ResourceType:
     check: Callable[[Sequence[Change], Mapping[str, Attrs]], Iterable[Diagnostic]] | None = None
     key: str = ""  # field whose values must be unique across the fleet (host: mac)
     unique: tuple[str, ...] = ()  # more such fields (host: name; vmkernel: ip)
-    distinct: tuple[str, ...] = ()  # lists of which one item may be in one sibling only (vswitch: uplinks)
+    distinct: tuple[str, ...] = ()  # values, or items of lists, that one sibling only may have (vswitch: uplinks)
     shared: tuple[str, ...] = ()  # objects of one name are one object across hosts: these must agree (nfs: server)
+    shared_within: str = ""  # root type inside which they are one (nfs: datacenter); "": the whole fleet
     owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # type → names it manages (ntp: service ntpd)
     validate: Callable[[Attrs], Iterable[str]] | None = None  # rules across fields: a sentence for each breach
     facts: tuple[str, ...] = ()  # computed values kept in state

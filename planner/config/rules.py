@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from planner.catalog import ResourceType
 from planner.config.blocks import Instance, Table
 from planner.config.bodies import Bodies
 from planner.config.nodes import POISON
@@ -16,13 +17,14 @@ from planner.model import Address, Resource, Unknown
 class Rules:
     """Checks resources as they come by, and the whole at the end."""
 
-    __slots__ = ("_edges", "_inside", "_names", "_unique", "bodies", "problems")
+    __slots__ = ("_edges", "_inside", "_names", "_shared", "_unique", "bodies", "problems")
 
     def __init__(self, bodies: Bodies) -> None:
         self.bodies = bodies
         self.problems: Problems = bodies.world.problems
         self._unique: dict[tuple[str, str], dict[str, Address]] = {}
         self._names: dict[tuple[Any, ...], Address] = {}
+        self._shared: list[tuple[Resource, Resource, ResourceType]] = []  # host, kid, type
         self._edges: dict[Address, dict[Address, None]] = {}  # between roots
         self._inside: dict[Address, dict[Address, None]] = {}  # between what hangs on one host
 
@@ -47,6 +49,8 @@ class Rules:
                 self._repeated(kid, kid_table)
             for name in kid_table.distinct:
                 self._distinct(kid, name, claims)
+            if kid_table.rtype.shared:
+                self._shared.append((own, kid, kid_table.rtype))
             for owned_type, names in kid_table.rtype.owns.items():
                 self._owned(instance, kid, owned_type, names)
         self._newborn(instance, claims)
@@ -55,8 +59,8 @@ class Rules:
         self.problems.error(summary, detail, resource.mark or 0, remedy, resource.address)
 
     def _missing(self, kid: Resource, name: str, sibling: str, value: str, known: list[str]) -> None:
-        self._error(f"{name} names a {sibling} that does not exist", f"{kid.address}: {value!r} is neither declared on "
-                    f"{kid.address.root} nor part of a newborn host", kid,
+        self._error(f"{name} names a {sibling} that does not exist",
+                    f"{value!r} is neither declared on this host nor part of a newborn host", kid,
                     suggest(value, known, "it has") or f"declare it under `{sibling}:`")
 
     def _owned(self, instance: Instance, kid: Resource, owned_type: str, names: tuple[str, ...]) -> None:
@@ -101,27 +105,62 @@ class Rules:
 
     def _distinct(self, kid: Resource, name: str, claims: dict[tuple[str, str, str], str]) -> None:
         items = kid.attributes.get(name)
-        for item in items if isinstance(items, list) else ():
+        for item in items if isinstance(items, list) else [items]:
             if isinstance(item, str):
                 first = claims.setdefault((kid.address.child_type, name, item), kid.address.child)
-                if first != kid.address.child:
-                    self._error(f"{name}: one item in two {kid.address.child_type} objects",
-                                f"{item!r} belongs to {first!r} already, and {kid.address} takes it too", kid,
-                                "remove it from one of them")
+                if first == kid.address.child:
+                    continue
+                several = isinstance(items, list)
+                what = kid.address.child_type
+                self._error(f"{name}: one item in two {what} objects" if several else
+                            f"two {what} objects with one {name}",
+                            f"{item!r} belongs to {first!r} already, and {kid.address.child!r} takes it too", kid,
+                            "remove it from one of them" if several else
+                            f"a host takes one {what} on each {name}: name another")
+
+    def _agreements(self) -> None:
+        """What is one object across hosts must be declared alike on all of them."""
+        first: dict[tuple[str, str, str], Resource] = {}
+        for host, kid, rtype in self._shared:
+            other = first.setdefault((rtype.name, kid.address.child, self._place(host, rtype.shared_within)), kid)
+            for name in rtype.shared if other is not kid else ():
+                mine, theirs = (r.attributes.get(name, rtype.fields[name].default) for r in (kid, other))
+                if mine != theirs and not any(isinstance(v, Unknown) for v in (mine, theirs)):
+                    where = f" in one {rtype.shared_within}" if rtype.shared_within else ""
+                    self._error(f"{name} differs between hosts that share this {rtype.name}",
+                                f"{other.address} ({other.mark}) has {theirs!r}, this one has {mine!r}; vCenter knows "
+                                f"one {rtype.name} of a name{where}, and would rename the second", kid,
+                                f"make {name} the same, or give one of them another name")
+                    break
+
+    def _place(self, resource: Resource, within: str) -> str:
+        """The root of type `within` that a resource is in, by its references; else how far they lead."""
+        for _ in range(20):  # a cycle was reported elsewhere
+            fields = self.bodies.tables[resource.address.type].rtype.fields
+            values = (resource.attributes.get(n) for n, f in fields.items() if f.kind == "ref")
+            parent = next((v for v in values if isinstance(v, str)), "")
+            if not within or not parent or parent.startswith(f"{within}."):
+                return parent if within else ""
+            found = self.bodies.resources.get(Address.parse(parent))
+            if found is None:
+                return parent
+            resource = found
+        return ""
 
     def _newborn(self, instance: Instance, claims: Mapping[tuple[str, str, str], str]) -> None:
         """What a newborn host has and the file does not set keeps its items: a claim on them would collide."""
         for (type_name, name, item), owner in claims.items():
             for other, attributes in self.bodies.tables[type_name].rtype.baseline.items():
                 held = attributes.get(name)
-                if other == owner or not isinstance(held, list) or item not in held:
+                if other == owner or item not in (held if isinstance(held, list) else [held]):
                     continue
                 declared = self.bodies.resources.get(instance.address.under(type_name, other))
                 if declared is None or name not in declared.attributes:
                     self.problems.warning(
                         f"{name}: an item that a newborn host uses elsewhere",
                         f"{instance.address}: {item!r} goes to {owner!r}, but a newborn host has it on {other!r}",
-                        instance.block.at, f"declare {type_name}.{other} with {name} that leave it out")
+                        instance.block.at, f"declare {type_name}.{other} with {name} that leave it out"
+                        if isinstance(held, list) else f"use another {name} for {owner}")
 
     # --- order --------------------------------------------------------------------------------------------
 
@@ -141,7 +180,8 @@ class Rules:
                 self._inside.setdefault(address, {})[target] = None
 
     def cycles(self) -> None:
-        """Report every cycle between resources."""
+        """Report what only the whole shows: values that must agree, every cycle between resources."""
+        self._agreements()
         for edges in (self._edges, self._inside):
             needs: dict[Address, set[Address]] = {a: set(t) for a, t in edges.items()}
             targets = set().union(*needs.values()) if needs else set()

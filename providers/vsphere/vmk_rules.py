@@ -12,16 +12,26 @@ def _number(name: str) -> int:
 
 
 def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
-    """A new adapter gets the lowest free vmkN: a label that is not that name would never be met."""
+    """A new adapter gets the lowest free vmkN: a label that is not that name would never be met.
+
+    AddVirtualNic refuses a second adapter on one port group.
+    """
     leaving = {c.address.name for c in changes if c.action in (Action.DELETE, Action.REPLACE)}
     taken = {_number(name) for name in existing if name not in leaving}
     made = [c for c in changes if c.action in (Action.CREATE, Action.REPLACE)]
+    on = {a.get("portgroup"): name for name, a in existing.items() if name not in leaving}
     for change in sorted(made, key=lambda c: _number(c.address.name)):
         lowest = next(n for n in range(len(taken) + 1) if n not in taken)
         taken.add(lowest)
         if change.after and not change.after.get("dhcp") and not change.after.get("ip"):
             yield Diagnostic("error", "a new VMkernel adapter needs an address", "neither `dhcp: true` nor `ip` is set",
                              address=change.address, remedy="set `ip` and `netmask`, or `dhcp: true`")
+        portgroup = (change.after or {}).get("portgroup")
+        if portgroup and on.setdefault(portgroup, change.address.name) != change.address.name:
+            yield Diagnostic(
+                "error", "this port group has a VMkernel adapter already",
+                f"{portgroup!r} carries {on[portgroup]}; AddVirtualNic would fail with AlreadyExists",
+                address=change.address, remedy="put it on another port group, or remove the other adapter first")
         if change.address.name != f"vmk{lowest}":
             yield Diagnostic(
                 "error", "this VMkernel adapter would get another name",

@@ -100,6 +100,7 @@ def _children() -> list[ResourceType]:
             "netmask": string("its netmask", check="netmask"), "mtu": integer("packet size", check="mtu"),
             "services": strings("what it carries", enum=SERVICES, unordered=True),
         }, _operations("vmkernel"), 7, parent="host", siblings={"portgroup": "portgroup"}, unique=("ip",),
+            distinct=("portgroup",),
             validate=_vmkernel_rule,
             baseline={"vmk0": {"portgroup": "Management Network", "dhcp": True, "ip": Unknown(NEWBORN)}}),
         ResourceType("nfs", "An NFS datastore.", {
@@ -107,7 +108,7 @@ def _children() -> list[ResourceType]:
             "path": string("the exported path", required=True, replace=True),
             "version": string("NFS version", default="3", enum=("3", "4.1"), replace=True),
             "access": string("access", default="readWrite", enum=("readOnly", "readWrite"), replace=True),
-        }, _operations("nfs"), 12, parent="host"),
+        }, _operations("nfs"), 12, parent="host", shared=("server", "path", "version"), shared_within="datacenter"),
         ResourceType("dns", "DNS.", {
             "servers": strings("servers, in order", check="ip"), "domain": string("domain", check="hostname"),
             "hostname": string("host name", check="hostname"), "search": strings("search domains", check="hostname"),

@@ -64,6 +64,7 @@ NFS = ResourceType(
     parent="host",
     order=12,
     shared=("server", "path", "version"),
+    shared_within="datacenter",
     fields={
         "server": Field("string", "The server, spelled the same on all hosts; several of NFS 4.1 joined by commas.",
                         required=True, replace=True),

@@ -105,6 +105,7 @@ VMKERNEL = ResourceType(
     },
     siblings={"portgroup": "portgroup"},
     unique=("ip",),
+    distinct=("portgroup",),  # AddVirtualNic refuses a second one: AlreadyExists
     label_doc="vmk0, vmk1, …: the host names a new adapter with the lowest free number",
     paths=(VNICS, TAGS),
     read=read,

@@ -195,6 +195,18 @@ def test_a_new_adapter_gets_the_lowest_free_number(changes: list[Change], live: 
     assert [d.address.child for d in found if d.address] == wrong
 
 
+@pytest.mark.parametrize(("changes", "wrong"), [
+    ([change("vmk1", portgroup="A")], ["vmk1"]),
+    ([change("vmk1", portgroup="B")], []),
+    ([change("vmk1", portgroup="B"), change("vmk2", portgroup="B")], ["vmk2"]),
+    ([change("vmk0", Action.REPLACE, portgroup="B"), change("vmk1", portgroup="A")], []),
+    ([change("vmk0", Action.UPDATE, portgroup="A")], [])])
+def test_a_port_group_carries_one_adapter(changes: list[Change], wrong: list[str]) -> None:
+    found = list(check(changes, {"vmk0": {"portgroup": "A"}}))
+    assert [(d.address.child, d.summary) for d in found if d.address] == [
+        (name, "this port group has a VMkernel adapter already") for name in wrong]
+
+
 def test_a_new_adapter_needs_an_address() -> None:
     assert [d.summary for d in check([change("vmk0", ip=None)], {})] == ["a new VMkernel adapter needs an address"]
     assert not list(check([change("vmk0", ip=None, dhcp=True)], {}))
