@@ -26,7 +26,7 @@ from planner.model import (
     Step,
     encode,
 )
-from planner.plan import apply_moved, decode_plan, encode_plan
+from planner.plan import apply_moved, check_plan, decode_plan, encode_plan
 from planner.ports import Event, Journal, Record, RunInfo
 from planner.snapshot import live_digest
 
@@ -78,6 +78,7 @@ def apply(engine: Engine, plan: Plan, options: ApplyOptions = ApplyOptions(),
           images: dict[str, str] | None = None) -> Outcome:
     """Run exactly the plan. Raises FleetError before anything was changed; afterwards the Outcome says it."""
     store = engine.store
+    check_plan(engine.catalog, plan)
     with store.lock("apply", engine.who.reason):
         _refuse_open(engine)
         state = settle(store, engine.catalog)
@@ -175,6 +176,7 @@ def _reopen(engine: Engine, info: RunInfo) -> tuple[Run, Sequence[Record]]:
     journal: Journal = store.journal(info.run)
     records = list(journal.records())
     plan = decode_plan(store.plan(info.run))
+    check_plan(engine.catalog, plan)
     live = engine.live.snapshot(engine.fleet, _known(store.read()))
     if plan.instance != live.instance:
         raise FleetError(Diagnostic("error", "that run was made on another vCenter",
@@ -284,7 +286,8 @@ def _stopped_backward(run: Run, walked: Walked) -> Outcome:
         run.note("end", outcome="incomplete")
     run.checkpoint()
     run.journal.close()
-    message = f"{len(walked.failed)} steps could not be undone; `fleet resume` continues the rollback"
+    left = len(walked.failed) + len(walked.left) + len(walked.running)
+    message = f"{left} of {len(run.plan.steps)} steps are not undone; `fleet resume` continues the rollback"
     return Outcome(3, run.journal.run, message, _failures(run, walked), tuple(walked.running))
 
 
