@@ -288,12 +288,38 @@ class _Differ:
             by_type.setdefault(change.address.rtype, []).append(change)
         for name, found in by_type.items():
             rtype = self.catalog.types[name]
-            if rtype.check is None:
+            if rtype.check is None and not rtype.distinct:
                 continue
             live = [a for a in self.live_under.get(root, ()) if a.rtype == name]
             existing = rtype.baseline if program.reset else {
                 a.name: self.inputs.live.objects[a].attributes for a in live}
-            self.diagnostics.extend(rtype.check(found, existing))
+            if rtype.check is not None:
+                self.diagnostics.extend(rtype.check(found, existing))
+            for attribute in rtype.distinct:
+                self.diagnostics.extend(_claimed_twice(attribute, found, existing))
+
+
+def _claimed_twice(attribute: str, changes: Iterable[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
+    """An item that a change claims while a sibling keeps it (an uplink of a vSwitch that nobody declares)."""
+    after: dict[str, Attrs] = dict(existing)
+    for change in changes:
+        if change.action is Action.DELETE:
+            after.pop(change.address.name, None)
+        elif change.action is not Action.FORGET:
+            after[change.address.name] = {**after.get(change.address.name, {}), **(change.after or {})}
+    owners: dict[str, list[str]] = {}
+    for name, attributes in after.items():
+        items = attributes.get(attribute)
+        for item in items if isinstance(items, (list, tuple)) else ():
+            owners.setdefault(str(item), []).append(name)
+    for change in changes:
+        name = change.address.name
+        for item, found in owners.items():
+            others = [o for o in found if o != name]
+            if name in found and others and change.action in (Action.CREATE, Action.UPDATE, Action.REPLACE):
+                yield Diagnostic(
+                    "error", "this is in use by a sibling", f"{item} of {attribute} stays with {', '.join(others)}",
+                    address=change.address, remedy=f"declare {others[0]} without {item}, or choose another")
 
 
 def observed(rtype: ResourceType, attributes: Attrs) -> dict[str, Any]:

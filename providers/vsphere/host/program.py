@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from planner.catalog import Draft, Program, ProgramInput
-from planner.model import Action, Attrs, Diagnostic, LiveHost
+from planner.model import Action, Attrs, Change, Diagnostic, LiveHost
 
 ENTER = Draft("host.enter_maintenance", {"in_maintenance": False}, {"in_maintenance": True})
 EXIT = Draft("host.exit_maintenance", {"in_maintenance": True}, {"in_maintenance": False})
@@ -62,8 +62,8 @@ def _door(given: ProgramInput) -> tuple[Draft, ...]:
 
 def _boot(given: ProgramInput) -> tuple[Draft, ...]:
     press = "power.boot" if given.power == "twin" else "power.manual"
-    return (Draft("boot.stage", {"staged": None}, {"staged": given.image}), Draft(press, None, None),
-            Draft("birth.wait", None, None))
+    stage = Draft("boot.stage", {"staged": given.facts.get("staged")}, {"staged": given.image})
+    return stage, Draft(press, None, None), Draft("birth.wait", None, None)
 
 
 # --- B: known, and gone -----------------------------------------------------------------------------------
@@ -71,26 +71,27 @@ def _boot(given: ProgramInput) -> tuple[Draft, ...]:
 
 def _revive(given: ProgramInput, live: LiveHost) -> Program:
     tail = (VERIFY,) if live.in_maintenance else (VERIFY, EXIT)
-    return Program((*_boot(given), *_door(given), DISCONNECT, RECONNECT), tail, reset=True, window=True,
-                   reborn=True)
+    return Program((*_boot(given), *_door(given), DISCONNECT, RECONNECT, *_move(given.change)), tail, reset=True,
+                   window=True, reborn=True)
+
+
+def _move(change: Change) -> tuple[Draft, ...]:
+    """To another cluster; only in maintenance mode."""
+    old, new = (change.before or {}).get("cluster"), (change.after or {}).get("cluster")
+    return (Draft("host.move", {"cluster": old}, {"cluster": new}),) if old and new and old != new else ()
 
 
 # --- C, D: connected --------------------------------------------------------------------------------------
 
 
 def _configure(given: ProgramInput, live: LiveHost) -> Program:
-    before, after = given.change.before or {}, given.change.after or {}
-    moves = bool(before.get("cluster")) and "cluster" in after and before["cluster"] != after["cluster"]
+    move = _move(given.change)
     fresh = reborn(live, given.facts) and given.children_change
-    if not moves and not fresh:
+    if not move and not fresh:
         return Program()
-    head: list[Draft] = [] if live.in_maintenance else [ENTER]
-    tail: list[Draft] = [VERIFY] if fresh else []
-    if moves:
-        head.append(Draft("host.move", {"cluster": before["cluster"]}, {"cluster": after["cluster"]}))
-    if not live.in_maintenance:
-        tail.append(EXIT)
-    return Program(tuple(head), tuple(tail), window=True, reborn=fresh)
+    head = move if live.in_maintenance else (ENTER, *move)
+    tail = (VERIFY,) if fresh else ()
+    return Program(head, tail if live.in_maintenance else (*tail, EXIT), window=True, reborn=fresh)
 
 
 def reborn(live: LiveHost, facts: Attrs) -> bool:
