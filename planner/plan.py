@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
-from planner.catalog import Catalog
+from planner.catalog import GUARDS, Catalog
 from planner.diff import DiffInputs, DiffResult, compute, manual
 from planner.graph import closure
 from planner.model import (
@@ -32,8 +33,8 @@ from planner.snapshot import find_drift, from_state, live_digests
 from planner.steps import back_out, compile_steps
 
 __all__ = [
-    "PlanInputs", "PlanOptions", "apply_moved", "back_out", "build_plan", "decode_plan", "encode_plan", "is_plan",
-    "plan_document", "plan_options",
+    "PlanInputs", "PlanOptions", "apply_moved", "back_out", "build_plan", "check_plan", "decode_plan", "encode_plan",
+    "is_plan", "plan_document", "plan_options",
 ]
 
 
@@ -95,7 +96,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
     _check_instance(state, live)
     recorded = apply_moved(state.resources if state else {}, fleet.moved)
     desired = {} if options.destroy else dict(fleet.resources)
-    _check_destroy(fleet, options)
+    _check_asked(inputs.catalog, fleet, recorded, options)
     selected = _selection(fleet, recorded, options)
     if selected is not None:
         desired = {a: r for a, r in desired.items() if a in selected or a.root in selected}
@@ -108,7 +109,8 @@ def build_plan(inputs: PlanInputs) -> Plan:
     diagnostics = [*live.diagnostics, *result.diagnostics, *_check_lifecycle(fleet, result)]
     if any(d.severity == "error" for d in diagnostics):
         raise FleetError(*diagnostics)
-    steps = compile_steps(inputs.catalog, result.changes, result.programs, desired)
+    stale = {a: r.attributes for a, r in recorded.items() if a.child_type}
+    steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale)
     void = frozenset(a for a, p in result.programs.items() if p.reset)
     drift = find_drift(inputs.catalog, recorded, live, desired, void) if inputs.live is not None else ()
     touched = [a for a, c in result.changes.items() if c.action is not Action.NOOP or c.adopted]
@@ -150,13 +152,44 @@ def _check_instance(state: State | None, live: Live) -> None:
             remedy="point provider.vsphere.server at the vCenter that the state describes, or use another fleet name"))
 
 
-def _check_destroy(fleet: Fleet, options: PlanOptions) -> None:
-    for address in (*options.targets, *options.excludes, *options.replaces):
-        known = any(a == address or a.root == address or (a.type, a.label) == (address.type, address.label)
-                    for a in fleet.resources)
-        if not known and not options.destroy and address not in fleet.removed:
-            raise FleetError(Diagnostic("error", "no such address in this fleet", str(address),
-                                        remedy="`fleet graph` and `fleet state list` show the addresses there are"))
+def _check_asked(catalog: Catalog, fleet: Fleet, recorded: Mapping[Address, StateResource],
+                 options: PlanOptions) -> None:
+    """Every address of the command line must name something: one that does not would select nothing, silently."""
+    everything = {*fleet.resources, *recorded}
+    wrong: list[Diagnostic] = []
+    for address in dict.fromkeys((*options.targets, *options.excludes, *options.replaces)):
+        if not _matching(everything, (address,)):
+            near = get_close_matches(str(address), map(str, everything), 1)
+            wrong.append(Diagnostic("error", "no such address in this fleet", str(address),
+                                    remedy=f"did you mean {near[0]}?" if near else
+                                    "`fleet graph` and `fleet state list` show the addresses there are"))
+        elif address in options.replaces and (address not in fleet.resources or options.destroy):
+            wrong.append(Diagnostic("error", "--replace names one declared object", str(address),
+                                    remedy="give the whole address, once for each object, and no --destroy"))
+        elif address in options.replaces and catalog.types[address.rtype].setting:
+            wrong.append(Diagnostic("error", f"{address.rtype} is a setting, and cannot be replaced", str(address),
+                                    remedy="change its values instead"))
+    if wrong:
+        raise FleetError(*wrong)
+
+
+def check_plan(catalog: Catalog, plan: Plan) -> None:
+    """Refuse a plan that this catalogue cannot run, before anything starts. Raises FleetError."""
+    wrong: dict[str, None] = {}
+    seen: set[str] = set()
+    for step in plan.steps:
+        names = [step.operation, *([step.inverse.operation] if step.inverse else [])]
+        wrong.update((f"operation {name}", None) for name in names if name not in catalog.operations)
+        wrong.update((f"step {need}, which {step.id} needs", None) for need in step.needs if need not in seen)
+        if step.when and step.when not in GUARDS:
+            wrong[f"guard {step.when}"] = None
+        seen.add(step.id)
+    addresses = [a for item in (*plan.steps, *plan.changes) for a in (item.address.type, item.address.rtype)]
+    wrong.update((f"resource type {name}", None) for name in addresses if name not in catalog.types)
+    if wrong:
+        raise FleetError(Diagnostic(
+            "error", "this version of fleet cannot run this plan", f"it does not know {', '.join(wrong)}",
+            remedy=f"use the version that made it ({plan.tool}), or make the plan again"))
 
 
 def _check_lifecycle(fleet: Fleet, result: DiffResult) -> list[Diagnostic]:

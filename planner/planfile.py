@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from dataclasses import asdict
 from typing import Any
@@ -49,8 +50,16 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def encode_plan(plan: Plan, *, compress: bool = False) -> bytes:
-    data = msgspec.json.encode(plan_document(plan))
+    """A plan file. It ends with a digest of itself, so that what was reviewed is what is applied."""
+    document = plan_document(plan)
+    document["digest"] = _seal(document)
+    data = msgspec.json.encode(document)
     return gzip.compress(data, mtime=0) if compress else msgspec.json.format(data, indent=1)
+
+
+def _seal(document: dict[str, Any]) -> str:
+    """SHA-256 of a plan document; spaces and the order of keys are no part of it."""
+    return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
 
 
 def is_plan(data: bytes) -> bool:
@@ -75,6 +84,11 @@ def decode_plan(data: bytes) -> Plan:
     if raw.get("format") != FORMAT:
         raise FleetError(Diagnostic("error", "this plan file has a format that this version does not know",
                                     f"format {raw.get('format')!r}, known is {FORMAT}", remedy="update fleet"))
+    seal = raw.pop("digest", None)  # what `fleet plan --json` prints has none
+    if seal is not None and seal != _seal(raw):
+        raise FleetError(Diagnostic("error", "this plan file was changed after it was made",
+                                    "its content does not match its digest",
+                                    remedy="edit the fleet instead, and make the plan again with `fleet plan --out`"))
     try:
         return _plan(raw)
     except (KeyError, TypeError, ValueError) as error:

@@ -56,7 +56,7 @@ def apply_now(source: Source, wanted: PlanOptions, conduct: Conduct, *, details:
 
 def apply_saved(plan: Plan, path: str, conduct: Conduct, *, details: bool = False) -> int:
     """Show, ask, run a saved plan; the engine refuses it where anything moved since (5)."""
-    from planner.plan import plan_options
+    from planner.plan import check_plan, plan_options
 
     if not plan.refreshed:
         raise FleetError(Diagnostic("error", "a plan made with --no-refresh cannot be applied", path,
@@ -68,6 +68,7 @@ def apply_saved(plan: Plan, path: str, conduct: Conduct, *, details: bool = Fals
     made_with = plan_options(plan)
     with bench(Source(plan.source, made_with.variables, made_with.var_files), writable=True) as place:
         refuse_open_run(place)
+        check_plan(place.catalog, plan)
         return run_plan(place, plan, conduct, details=details)
 
 

@@ -39,7 +39,8 @@ def command(path: options.Path,
         write_plan(plan, out)
     show_plan(plan, place.catalog, style)
     if out and not as_json:
-        note(f"Saved: {out}. `fleet apply {out}` runs exactly this plan.")
+        note(f"Saved: {out}. " + (f"`fleet apply {out}` runs exactly this plan." if refresh else
+                                  "It can be read, not applied: it was made with --no-refresh."))
     return 2 if detailed_exitcode and not plan.empty else 0
 
 

@@ -156,10 +156,16 @@ def nothing(review: Review) -> str:
     if blocked:
         return f"Nothing can be done now: {count(blocked, 'host')} blocked, see the warnings above."
     tail = f" But {count(failed, 'check')} failed." if failed else ""
-    source = "vCenter is as the fleet says"
-    if not review.plan.refreshed:
-        source = "state is as the fleet says (live was not read)"
-    return f"Nothing to change: {source}.{tail}"
+    options = review.plan.options
+    source = "vCenter" if review.plan.refreshed else "state"
+    if options.get("destroy"):
+        said = f"{source} has nothing that this fleet manages"
+    elif options.get("targets") or options.get("excludes"):
+        said = f"what was selected is in {source} as the fleet says"
+    else:
+        said = f"{source} is as the fleet says"
+    unread = "" if review.plan.refreshed else " (live was not read)"
+    return f"Nothing to change: {said}{unread}.{tail}"
 
 
 def summary(review: Review) -> str:

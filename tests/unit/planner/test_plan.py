@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from planner.execute.engine import apply, resume, rollback
-from planner.model import Address, FleetError, Incomplete, Lifecycle, Stale, State, StateResource
+from planner.model import Address, FleetError, Incomplete, Inverse, Lifecycle, Stale, State, StateResource
 from planner.plan import decode_plan, encode_plan, is_plan
 from state.local import open_store
 from tests.support.toy import World, toy_engine, toy_fleet, toy_plan
@@ -39,8 +40,28 @@ def test_target_takes_what_it_needs_and_exclude_what_needs_it() -> None:
     assert _names(toy_plan(fleet, world, None, targets=(Address.parse("box.x"),)))[0] == "site.create site.a"
     assert len(toy_plan(fleet, world, None, targets=(Address.parse("box.y"),)).steps) == 1
     assert _names(toy_plan(fleet, world, None, excludes=(Address.parse("site.a"),))) == ["box.create box.y"]
-    with pytest.raises(FleetError, match="no such address"):
-        toy_plan(fleet, world, None, targets=(Address.parse("box.nobody"),))
+
+
+@pytest.mark.parametrize("option", ["targets", "excludes", "replaces"])
+@pytest.mark.parametrize("name", ["box.nobody", 'box.x["key"]', "box.x.lid"])
+def test_an_address_that_names_nothing_is_an_error(option: str, name: str) -> None:
+    with pytest.raises(FleetError, match="no such address") as caught:
+        toy_plan(toy_fleet(TWO), World(), None, **{option: (Address.parse("box.x"), Address.parse(name))})
+    assert [d.detail for d in caught.value.diagnostics] == [name]
+
+
+def test_what_only_state_knows_can_be_a_target() -> None:
+    _fleet, world, state = _applied_one()
+    assert _names(toy_plan(toy_fleet({"box.x": {}}), world, state, targets=(Address.parse("box.y"),))) == [
+        "box.destroy box.y"]
+
+
+def test_replace_names_one_declared_object() -> None:
+    fleet, world, state = _applied_one()
+    with pytest.raises(FleetError, match="one declared object"):
+        toy_plan(toy_fleet({}), world, state, replaces=(Address.parse("box.y"),))
+    assert _names(toy_plan(fleet, world, state, replaces=(Address.parse("box.y"),))) == [
+        "box.destroy box.y", "box.create box.y"]
 
 
 def test_prevent_destroy() -> None:
@@ -139,3 +160,22 @@ def test_a_change_between_plan_and_step_fails_that_step_and_resume_goes_on(tmp_p
     assert world.objects[Address.parse("box.y")]["size"] == 1
     with pytest.raises(FleetError, match="no run is open"):
         resume(toy_engine(changed, world, store))
+
+
+@pytest.mark.parametrize("how", [
+    {"operation": "box.vanish"}, {"needs": ("s0099",)}, {"when": "some-guard"}, {"address": Address("crate", "x")},
+    {"inverse": Inverse("box.vanish", None, None)}])
+def test_a_plan_that_cannot_be_run_starts_no_run(tmp_path: Path, how: dict[str, Any]) -> None:
+    world, store, fleet = World(), open_store(tmp_path, "toy", {}), toy_fleet(TWO)
+    plan = toy_plan(fleet, world, None)
+    plan = replace(plan, steps=(replace(plan.steps[0], **how), *plan.steps[1:]))
+    with pytest.raises(FleetError, match="cannot run this plan"):
+        apply(toy_engine(fleet, world, store), plan)
+    assert not store.runs()
+
+
+def test_a_plan_file_that_was_edited_is_refused() -> None:
+    data = encode_plan(toy_plan(toy_fleet(TWO), World(), None))
+    assert decode_plan(msgspec.json.encode(msgspec.json.decode(data), order="deterministic")).steps
+    with pytest.raises(FleetError, match="changed after it was made"):
+        decode_plan(data.replace(b'"q"', b'"z"'))
