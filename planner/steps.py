@@ -25,11 +25,20 @@ class _Placed:
     draft: Draft
     early: bool
     rank: tuple[Any, ...]
+    releases: tuple[tuple[Address, Attrs], ...] = ()  # what a reborn host is rid of, once vCenter has seen it anew
 
 
 def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs: Mapping[Address, Program],
-                  desired: Mapping[Address, Resource]) -> tuple[Step, ...]:
-    """All steps, in an order that respects every `needs`. Raises FleetError where no operation can make a change."""
+                  desired: Mapping[Address, Resource], stale: Mapping[Address, Attrs] | None = None,
+                  ) -> tuple[Step, ...]:
+    """All steps, in an order that respects every `needs`. Raises FleetError where no operation can make a change.
+
+    `stale`: what vCenter may still believe of objects on hosts that lost everything (recorded, by address).
+    """
+    rid: dict[Address, list[tuple[Address, Attrs]]] = {}
+    for address, attributes in (stale or {}).items():
+        if catalog.types[address.rtype].shared:
+            rid.setdefault(address.root, []).append((address, attributes))
     chains: dict[tuple[Address, str], list[_Placed]] = {}
     roots = list(dict.fromkeys([*programs, *(a.root for a in changes)]))
     children: dict[Address, list[Change]] = {}
@@ -39,6 +48,9 @@ def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs:
     for root in roots:
         for part, placed in _chains(catalog, root, changes.get(root), programs.get(root), children.get(root, [])):
             if placed:
+                head = len(programs[root].head) if root in programs else 0
+                if head and root in rid and programs[root].reset:
+                    placed[head - 1] = replace(placed[head - 1], releases=tuple(rid[root]))
                 chains[root, part] = placed
     return _number(catalog, chains, _chain_needs(catalog, chains, changes, desired))
 
@@ -257,17 +269,20 @@ def _shared_needs(catalog: Catalog, placed: Sequence[_Placed]) -> dict[int, set[
 
     Otherwise vCenter would call the new one "NAME (1)" (removals come early on each host, so this makes no cycle).
     """
-    released: dict[tuple[str, str], list[int]] = {}
+    released: dict[tuple[str, str], list[tuple[int, Attrs]]] = {}
     for index, one in enumerate(placed):
+        rid = list(one.releases)
         if catalog.types[one.address.rtype].shared and one.draft.after is None and one.draft.before is not None:
-            released.setdefault((one.address.rtype, one.address.name), []).append(index)
+            rid.append((one.address, one.draft.before))
+        for address, attributes in rid:
+            released.setdefault((address.rtype, address.name), []).append((index, attributes))
     needs: dict[int, set[int]] = {}
     for index, one in enumerate(placed):
         shared = catalog.types[one.address.rtype].shared
         if shared and one.draft.before is None and one.draft.after is not None:
             needs[index] = {
-                i for i in released.get((one.address.rtype, one.address.name), ())
-                if any((placed[i].draft.before or {}).get(k) != one.draft.after.get(k) for k in shared)}
+                i for i, old in released.get((one.address.rtype, one.address.name), ())
+                if any(old.get(k) != one.draft.after.get(k) for k in shared)}
     return needs
 
 

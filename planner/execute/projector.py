@@ -186,6 +186,7 @@ class Projector:
                 track.effects = {k: v for k, v in track.effects.items() if v[0].inverse is None}
             self._reversible = 0
             self._back_to_base()
+            self._drop_orphans()
 
     @property
     def _overlay(self) -> bool:
@@ -197,6 +198,12 @@ class Projector:
         self._origin = dict(self.resources)
         for track in self._tracks.values():
             self._fold(track)
+
+    def _drop_orphans(self) -> None:
+        """A host that was removed for good takes along what hung on it."""
+        gone = {a for a in self._origin if not a.child_type and a not in self.resources}
+        if gone:
+            self.resources = {a: r for a, r in self.resources.items() if a.root not in gone}
 
     # --- one address -----------------------------------------------------------------------------------------
 

@@ -43,7 +43,14 @@ def mount(tools: Tools, call: Call) -> None:
         accessMode=wanted.get("access") or "readWrite")
     if kind == "NFS41":
         spec.remoteHostNames = servers
-    tools.manager(call, "datastoreSystem").CreateNasDatastore(spec=spec)
+    system = tools.manager(call, "datastoreSystem")
+    made = system.CreateNasDatastore(spec=spec)
+    named = str(tools.read(made, "name").get("name") or "")
+    if named != call.address.name:  # another export has the name: vCenter appended a number. Take it back at once
+        system.RemoveDatastore(datastore=made)
+        raise StepFailed("vCenter gave the datastore another name",
+                         f"{call.address.name} became {named}: another export has that name in this datacenter",
+                         "unmount the other export on every host (also on hosts that are not connected), or rename")
 
 
 def unmount(tools: Tools, call: Call) -> None:
