@@ -114,7 +114,7 @@ def _translated(error: Exception) -> Exception:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "fleet"
     usage = context.get_usage() if context else ""
-    text = " ".join(str(message()).split())
+    text = " ".join(str(message()).split()).replace("Value error, ", "")  # an echo of typer's own converter
     if not text or "\n" in text or type(error).__name__ == "NoArgsIsHelpError":
         text = "no sub-command given"
     return Usage(Diagnostic("error", text.rstrip("."), usage, remedy=f"`{path} --help` explains it"))

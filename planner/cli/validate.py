@@ -8,7 +8,7 @@ import typer
 
 from planner.cli import options
 from planner.cli.terminal import answer_json, diagnostic_data, emit, failure, note, paint, show_diagnostics
-from planner.cli.wiring import Source, installed, load
+from planner.cli.wiring import Source, image_digests, installed, load
 from planner.model import Fleet, FleetError
 from planner.review.values import count
 
@@ -21,7 +21,9 @@ def command(path: options.Path, as_json: options.Json = False, var: options.Var 
             strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False) -> int:
     """Check a fleet: everything that can be known without vCenter."""
     try:
-        fleet = load(installed(), Source.of(path, var, var_file))
+        site = installed()
+        fleet = load(site, Source.of(path, var, var_file))
+        image_digests(site, fleet)
     except FleetError as error:
         if not as_json:
             raise

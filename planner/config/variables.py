@@ -180,8 +180,15 @@ def evaluate(variable: Variable, world: World, scope: Scope) -> Any:
             value = _from_node(variable, variable.value, world, scope)
         return _checked(variable, value)
     except Refused as error:
-        problems.error(error.summary, f"{where}: {error.detail}", at, error.remedy)
+        problems.error(error.summary, f"{where}: {error.detail}", at, error.remedy or _example(variable))
         return POISON
+
+
+def _example(variable: Variable) -> str:
+    """How a value of the variable's type is written on a command line."""
+    value = {"list": "[A, B]", "set": "[A, B]", "map": "{KEY: VALUE}", "bool": "true", "int": "1", "number": "1"}.get(
+        variable.type.kind, "")
+    return f"write --var {variable.name}='{value}'" if value and variable.text is not None else ""
 
 
 def _checked(variable: Variable, value: Any) -> Any:

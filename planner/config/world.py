@@ -175,11 +175,13 @@ class World:
             if variable is None:
                 raise ExprError("undeclared variable", f"var.{name}", suggest(name, self.variables, "declared"))
             self.enter(f"var.{name}")
+            subject, self.problems.subject = self.problems.subject, None
             try:
                 own = self.scope()
                 value = variables.evaluate(variable, self, own)
                 found = self._variables[name] = Local(value, (), own.computed)
             finally:
+                self.problems.subject = subject
                 self.path_stack.pop()
         return found.value
 
@@ -191,11 +193,13 @@ class World:
             if node is None:
                 raise ExprError("undeclared local", f"local.{name}", suggest(name, self.locals, "declared"))
             self.enter(f"local.{name}")
+            subject, self.problems.subject = self.problems.subject, None  # what is wrong here is nobody else's fault
             try:
                 own = self.scope()
                 value = self._limited(self.untyped(node, own), node)
                 found = self._locals[name] = Local(value, tuple(own.refs), own.computed)
             finally:
+                self.problems.subject = subject
                 self.path_stack.pop()
         if found.refs:
             scope.refs.update(dict.fromkeys(found.refs))

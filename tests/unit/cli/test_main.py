@@ -168,3 +168,16 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[3])
     assert done.stdout.splitlines()[-1].strip() == "LOADED"
+
+
+def test_a_wrong_choice_is_said_in_our_words(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "apply", "x", "--on-failure", "panic")
+    assert (code, "Value error" in err) == (64, False)
+    assert "'panic' is not one of 'stop', 'rollback', 'continue'" in err
+
+
+def test_validate_looks_at_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    fleet = tmp_path / "lab.yaml"
+    fleet.write_text("fleet: {name: lab}\nimage: {a: {source: nowhere}}\nprovider: {vsphere: {server: twin}}\n")
+    code, _, err = run(capsys, "validate", str(fleet))
+    assert (code, f"{fleet}:2:9: error: an image folder does not exist" in err) == (1, True), err

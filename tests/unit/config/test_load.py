@@ -120,7 +120,8 @@ def test_variables_from_the_command_line_and_files(load: Load, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("variables", "summary"), [
-    ({"n": "x"}, "wrong type"), ({"b": "yes"}, "wrong type"), ({"l": "a"}, "wrong type"),
+    ({"l": "10.0.0.1"}, "wrong type"), ({"n": "x"}, "wrong type"), ({"b": "yes"}, "wrong type"),
+    ({"l": "a"}, "wrong type"),
     ({"l": "[a"}, "YAML syntax error"),
     ({"m": "{x: y}"}, "wrong type"), ({"z": "1"}, "undeclared variable"),
 ])
@@ -128,6 +129,8 @@ def test_wrong_values_on_the_command_line(load: Load, variables: dict[str, str],
     with pytest.raises(FleetError) as caught:
         load(TYPED, variables=variables)
     assert errors(caught)[0] == summary
+    if summary == "wrong type":
+        assert f"--var {next(iter(variables))}=" in caught.value.diagnostics[0].remedy
 
 
 def test_a_sensitive_variable_takes_references_only_and_never_shows_a_literal(load: Load, tmp_path: Path,
@@ -354,6 +357,14 @@ def test_errors_carry_the_resource_they_are_about(load: Load) -> None:
     with pytest.raises(FleetError) as caught:
         load("host: {h: {for_each: [a], name: x, mac: 52:54:00:00:00:01, vswitch: {v: {mtu: 1}}}}\n")
     assert [str(d.address) for d in caught.value.diagnostics] == ['host.h["a"]', 'host.h["a"].vswitch.v']
+
+
+def test_errors_in_locals_and_variables_are_nobody_elses(load: Load) -> None:
+    with pytest.raises(FleetError) as caught:
+        load("locals: {n: '${var.none}'}\nvariable: {v: {type: int, default: x}}\n"
+             "host: {h: {name: h.b, mac: 52:54:00:00:00:01, vswitch: {v: {mtu: '${local.n}', ports: '${var.v}'}}}}\n")
+    assert [(d.summary, d.address) for d in caught.value.diagnostics if d.summary != "a required key is missing"] == [
+        ("undeclared variable", None), ("wrong type", None)]
 
 
 def test_unordered_lists_are_sorted_and_ordered_ones_are_not(load: Load) -> None:
