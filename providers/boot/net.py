@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -120,7 +121,8 @@ class _Connection:
 
     def end(self) -> None:
         if self.transport is not None:
-            self.transport.abort()
+            with suppress(AttributeError):  # before Python 3.11.4 a TLS transport that is closed already raises it
+                self.transport.abort()
         elif self.task is not None:
             self.task.cancel()
 
