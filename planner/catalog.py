@@ -33,6 +33,8 @@ class Operation:
 
     does: `create`/`delete` an object, `update` the named `attributes` in one call, `add_item`/`remove_item`
     of the one list attribute named (a step per item), or `act` (only a program places it).
+    `disruptive`: what a step may cut, as text or by (before, after); for what hangs on a host it is asked only where
+    the object carries that host's management traffic.
     `to` restricts an `update` to certain after-values: `{"running": True}` picks StartService.
     `early`: predicate (before, after) → the step belongs with the removals (an MTU that shrinks).
     """

@@ -48,6 +48,7 @@ class DiffResult:
     changes: Mapping[Address, Change]
     programs: Mapping[Address, Program]
     diagnostics: tuple[Diagnostic, ...] = ()
+    management: frozenset[Address] = frozenset()  # changed objects that carry a host's management traffic
 
 
 def compute(inputs: DiffInputs) -> DiffResult:
@@ -64,6 +65,7 @@ class _Differ:
         self.diagnostics: list[Diagnostic] = []
         self.hanging: dict[Address, dict[Address, None]] = {}  # what is declared or recorded on each root
         self.live_under: dict[Address, list[Address]] = {}
+        self.management: set[Address] = set()
 
     def run(self) -> DiffResult:
         for address in [*self.inputs.desired, *self.inputs.recorded]:
@@ -78,7 +80,7 @@ class _Differ:
                 self._put(self._object(root))
             else:
                 self._host(root, tuple(self.hanging[root]))
-        return DiffResult(self.changes, self.programs, tuple(self.diagnostics))
+        return DiffResult(self.changes, self.programs, tuple(self.diagnostics), frozenset(self.management))
 
     # --- hosts ----------------------------------------------------------------------------------------------
 
@@ -111,6 +113,9 @@ class _Differ:
         if self.programs[root].reborn:
             self._mark_restored(children)
         self._check_children(root, program, made)
+        if changed:
+            carrying = self._management(root, program, made)
+            self.management |= {c.address for c in made if (c.address.rtype, c.address.name) in carrying}
 
     def _mark_restored(self, children: Iterable[Address]) -> None:
         """What gets back exactly what was last applied: a review folds it into one line."""
@@ -175,14 +180,21 @@ class _Differ:
         if resource is None or not resource.exclusive:
             return []
         live = {a: self.inputs.live.objects[a].attributes for a in self.live_under.get(root, ())}
-        kept: set[str] = set()
-        for address, found in live.items():
-            services = found.get("services")
-            if isinstance(services, (list, tuple)) and "management" in services:
-                kept |= {address.name, str(found.get("portgroup"))}
-        kept |= {str(found["vswitch"]) for a, found in live.items() if a.name in kept and "vswitch" in found}
+        kept = carriers(self.catalog, {(a.rtype, a.name): v for a, v in live.items()})
         undeclared = (a for a in self.inputs.live.unmanaged if isinstance(a, Address) and a.root == root)
-        return [a for a in undeclared if a in live and a.name not in kept]
+        return [a for a in undeclared if a in live and (a.rtype, a.name) not in kept]
+
+    def _management(self, root: Address, program: Program, made: Iterable[Change]) -> set[tuple[str, str]]:
+        """What carries management on this host, before or after: adapters with the tag, and what they are built on."""
+        before: dict[tuple[str, str], Attrs] = {
+            (a.rtype, a.name): self.inputs.live.objects[a].attributes for a in self.live_under.get(root, ())}
+        if program.reset:
+            before = {(t.name, n): v for t in self.catalog.children(root.type) for n, v in t.baseline.items()}
+        after = dict(before)
+        for change in made:
+            key = (change.address.rtype, change.address.name)
+            after[key] = {**after.get(key, {}), **(change.after or {})}
+        return carriers(self.catalog, before) | carriers(self.catalog, after)
 
     # --- one object -----------------------------------------------------------------------------------------
 
@@ -297,6 +309,25 @@ class _Differ:
                 self.diagnostics.extend(rtype.check(found, existing))
             for attribute in rtype.distinct:
                 self.diagnostics.extend(_claimed_twice(attribute, found, existing))
+
+
+def carriers(catalog: Catalog, objects: Mapping[tuple[str, str], Attrs]) -> set[tuple[str, str]]:
+    """(type, name) of everything that management traffic of one host runs over: vmk0, its port group, its vSwitch."""
+    found: set[tuple[str, str]] = set()
+    for key, attributes in objects.items():
+        services = attributes.get("services")
+        if isinstance(services, (list, tuple)) and "management" in services:
+            found.add(key)
+    stack = list(found)
+    while stack:
+        kind, name = stack.pop()
+        attributes = objects.get((kind, name), {})
+        for attribute, sibling in catalog.types[kind].siblings.items():
+            below = (sibling, str(attributes.get(attribute)))
+            if below not in found:
+                found.add(below)
+                stack.append(below)
+    return found
 
 
 def _claimed_twice(attribute: str, changes: Iterable[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:

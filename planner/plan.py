@@ -110,7 +110,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
     if any(d.severity == "error" for d in diagnostics):
         raise FleetError(*diagnostics)
     stale = {a: r.attributes for a, r in recorded.items() if a.child_type}
-    steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale)
+    steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale, result.management)
     void = frozenset(a for a, p in result.programs.items() if p.reset)
     drift = find_drift(inputs.catalog, recorded, live, desired, void) if inputs.live is not None else ()
     touched = [a for a, c in result.changes.items() if c.action is not Action.NOOP or c.adopted]
@@ -184,8 +184,9 @@ def check_plan(catalog: Catalog, plan: Plan) -> None:
         if step.when and step.when not in GUARDS:
             wrong[f"guard {step.when}"] = None
         seen.add(step.id)
-    addresses = [a for item in (*plan.steps, *plan.changes) for a in (item.address.type, item.address.rtype)]
-    wrong.update((f"resource type {name}", None) for name in addresses if name not in catalog.types)
+    addresses = [s.address for s in plan.steps] + [c.address for c in plan.changes]
+    kinds = [kind for address in addresses for kind in (address.type, address.rtype)]
+    wrong.update((f"resource type {name}", None) for name in kinds if name not in catalog.types)
     if wrong:
         raise FleetError(Diagnostic(
             "error", "this version of fleet cannot run this plan", f"it does not know {', '.join(wrong)}",

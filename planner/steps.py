@@ -30,10 +30,11 @@ class _Placed:
 
 def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs: Mapping[Address, Program],
                   desired: Mapping[Address, Resource], stale: Mapping[Address, Attrs] | None = None,
-                  ) -> tuple[Step, ...]:
+                  management: frozenset[Address] = frozenset()) -> tuple[Step, ...]:
     """All steps, in an order that respects every `needs`. Raises FleetError where no operation can make a change.
 
     `stale`: what vCenter may still believe of objects on hosts that lost everything (recorded, by address).
+    `management`: objects that carry a host's management traffic.
     """
     rid: dict[Address, list[tuple[Address, Attrs]]] = {}
     for address, attributes in (stale or {}).items():
@@ -51,8 +52,19 @@ def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs:
                 head = len(programs[root].head) if root in programs else 0
                 if head and root in rid and programs[root].reset:
                     placed[head - 1] = replace(placed[head - 1], releases=tuple(rid[root]))
+                elif root in rid and part == "down":  # a host that leaves takes along what hangs on it
+                    placed[-1] = replace(placed[-1], releases=tuple(rid[root]))
                 chains[root, part] = placed
-    return _number(catalog, chains, _chain_needs(catalog, chains, changes, desired))
+    return _number(catalog, chains, _chain_needs(catalog, chains, changes, desired), management)
+
+
+def _release(chain: list[_Placed], program: Program, change: Change | None,
+             rid: Sequence[tuple[Address, Attrs]]) -> None:
+    """Note on the step that makes vCenter forget them what a reborn or leaving host is rid of."""
+    leaves = change is not None and change.action is Action.DELETE
+    at = len(program.head) - 1 if program.reset else len(chain) - 1 if leaves else -1
+    if at >= 0:
+        chain[at] = replace(chain[at], releases=tuple(rid))
 
 
 def _chains(catalog: Catalog, root: Address, change: Change | None, program: Program | None,
@@ -240,7 +252,8 @@ def _referred(catalog: Catalog, root: Address, before: Attrs | None) -> Iterable
 
 
 def _number(catalog: Catalog, chains: Mapping[tuple[Address, str], list[_Placed]],
-            needs: Mapping[tuple[Address, str], set[tuple[Address, str]]]) -> tuple[Step, ...]:
+            needs: Mapping[tuple[Address, str], set[tuple[Address, str]]],
+            management: frozenset[Address]) -> tuple[Step, ...]:
     """Steps in an order that respects every need: those of chains, of chains on chains, and of shared objects."""
     placed: list[_Placed] = []
     before: dict[int, set[int]] = {}
@@ -261,7 +274,8 @@ def _number(catalog: Catalog, chains: Mapping[tuple[Address, str], list[_Placed]
         raise FleetError(Diagnostic("error", "no order of steps is possible", around,
                                     remedy="remove a depends_on between these hosts")) from error
     names = {index: f"s{position:04}" for position, index in enumerate(order, 1)}
-    return tuple(_step(catalog, names[i], placed[i], tuple(sorted(names[n] for n in before[i]))) for i in order)
+    return tuple(_step(catalog, names[i], placed[i], tuple(sorted(names[n] for n in before[i])), management)
+                 for i in order)
 
 
 def _shared_needs(catalog: Catalog, placed: Sequence[_Placed]) -> dict[int, set[int]]:
@@ -286,17 +300,21 @@ def _shared_needs(catalog: Catalog, placed: Sequence[_Placed]) -> dict[int, set[
     return needs
 
 
-def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]) -> Step:
+def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...],
+          management: frozenset[Address]) -> Step:
     draft = placed.draft
     operation = catalog.operations[draft.operation]
     inverse = None
     if operation.inverse:
         inverse = Inverse(operation.inverse, draft.after, draft.before)
     cuts = operation.disruptive
+    if callable(cuts):
+        cuts = cuts(draft.before, draft.after)
+    if placed.address.child_type and placed.address not in management:
+        cuts = ""
     return Step(
         number, placed.address, operation.name, draft.before, draft.after, needs, draft.when, inverse,
-        operation.irreversible, cuts(draft.before, draft.after) if callable(cuts) else cuts, operation.kind,
-        draft.assumed,
+        operation.irreversible, cuts, operation.kind, draft.assumed,
     )
 
 

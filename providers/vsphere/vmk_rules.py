@@ -48,15 +48,11 @@ def validate(attributes: Attrs) -> Iterable[str]:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
-    changed = {"dhcp", "ip", "netmask"} & set(now or {})
-    return "may cut management, where this adapter carries it" if changed else ""
+    """Asked of adapters that carry management only (see `Operation.disruptive`)."""
+    return "may cut management, which this adapter carries" if {"dhcp", "ip", "netmask"} & set(now or {}) else ""
 
 
 def cuts_tag(before: Attrs | None, now: Attrs | None) -> str:
     """The management tag; the other services do not carry management."""
     old, new = ((a or {}).get("services") or () for a in (before, now))
     return "may cut management" if ("management" in old) != ("management" in new) else ""  # type: ignore[operator]
-
-
-def cuts_removed(before: Attrs | None, now: Attrs | None) -> str:
-    return "may cut management" if (before or {}).get("portgroup") == "Management Network" else ""

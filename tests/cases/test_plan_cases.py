@@ -124,6 +124,8 @@ def test_case(path: Path) -> None:
         found = {str(c.address): c.action.value + (" adopted" if c.adopted else "") for c in plan.changes
                  if c.action is not Action.NOOP or c.adopted}
         assert found == case["changes"]
+    if "disruptive" in case:
+        assert [f"{s.operation} {s.address.name}" for s in plan.steps if s.disruptive] == case["disruptive"]
     if "warnings" in case:
         assert [d.detail for d in plan.diagnostics] == case["warnings"]
 

@@ -65,7 +65,7 @@ PORTGROUP = ResourceType(
                   ("vswitch", "vlan"), inverse="portgroup.remove"),
         Operation("portgroup.update", "HostNetworkSystem.UpdatePortGroup", "update",
                   "Set the VLAN; its policies stay.", update, ("vlan",), inverse="portgroup.update",
-                  disruptive="may cut management, where its VMkernel adapter is in this port group"),
+                  disruptive="may cut management, which runs over this port group"),
         Operation("portgroup.remove", "HostNetworkSystem.RemovePortGroup", "delete", "Remove the port group.", remove,
                   inverse="portgroup.add"),
     ),

@@ -11,7 +11,7 @@ from planner.ports import Call
 from planner.schema import Field, boolean, integer, string, strings
 from providers.vsphere.tools import Tools, after, changed_item, editable, need, pick
 from providers.vsphere.types.vswitch import mtu_shrinks
-from providers.vsphere.vmk_rules import check, cuts, cuts_removed, cuts_tag, validate
+from providers.vsphere.vmk_rules import check, cuts, cuts_tag, validate
 
 VNICS, TAGS = "config.network.vnic", "config.virtualNicManagerInfo.netConfig"
 NIC_TYPES = {s: s for s in ("vmotion", "management", "faultToleranceLogging", "vSphereReplication",
@@ -129,6 +129,6 @@ VMKERNEL = ResourceType(
                   "Let a service use the adapter.", select, ("services",), inverse="vmkernel.deselect",
                   disruptive=cuts_tag),
         Operation("vmkernel.remove", "HostNetworkSystem.RemoveVirtualNic", "delete", "Remove the adapter.", remove,
-                  inverse="vmkernel.add", disruptive=cuts_removed),
+                  inverse="vmkernel.add", disruptive="may cut management, which this adapter carries"),
     ),
 )

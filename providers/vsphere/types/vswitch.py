@@ -90,7 +90,7 @@ def mtu_shrinks(before: Attrs, now: Attrs) -> bool:
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
     gone = released(before, now)
-    return f"may cut management, where it runs over {', '.join(gone)}" if gone else ""
+    return f"may cut management, which runs over this vSwitch: it gives up {', '.join(gone)}" if gone else ""
 
 
 VSWITCH = ResourceType(
