@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from planner.execute.run import Run
 from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed, Unknown
 from planner.snapshot import mismatch
+
+T = TypeVar("T")
 
 REPEATS = 4
 """How often one call is made at most: after a retryable fault, or after a lost reply that had no effect."""
@@ -35,6 +39,18 @@ def perform(run: Run, number: str) -> None:
         raise
 
 
+def patiently(run: Run, read: Callable[[], T]) -> T:
+    """A reading, tried again where the connection broke: a moment's trouble is no reason to stop a run."""
+    for attempt in range(1, REPEATS):
+        try:
+            return read()
+        except ReadFailed as unread:
+            if not unread.retry or run.engine.stop.hard.is_set():
+                raise
+            run.engine.clock.sleep(0.5 * attempt)
+    return read()
+
+
 def inverse_record(step: Step) -> dict[str, Any] | None:
     inverse = step.inverse
     return None if inverse is None else {"operation": inverse.operation, "before": inverse.before,
@@ -43,12 +59,12 @@ def inverse_record(step: Step) -> dict[str, Any] | None:
 
 def _guard(run: Run, step: Step) -> bool:
     operation = run.engine.catalog.operations[step.operation]
-    return run.session(operation).guard(step.when, run.call(step))
+    return patiently(run, lambda: run.session(operation).guard(step.when, run.call(step)))
 
 
 def _look(run: Run, step: Step) -> Attrs | None:
     """The true before-image. Live must equal the step's `before`; an assumed one must not be contradicted."""
-    live = run.observe(step)
+    live = patiently(run, lambda: run.observe(step))
     wrong = run.mismatch(step, step.before, live)
     if wrong:
         expected = "the newborn baseline assumed" if step.assumed else "it was at plan time"
@@ -62,7 +78,7 @@ def _settle(run: Run, step: Step) -> bool:
     """A step whose reply was never seen. True: it took effect, nothing is left to do."""
     if step.kind in ("wait", "manual", "boot", "verify"):
         return False  # safe to repeat: resume stages and boots again what is not born yet
-    found = run.observe(step)
+    found = patiently(run, lambda: run.observe(step))
     where = run.where(step, step.before, step.after, found)
     run.note("readback", step, found=where)
     if where == "after":
@@ -80,6 +96,7 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
     call = run.call(step, inverse)
     operation = run.engine.catalog.operations[call.operation]
     session = run.session(operation)
+    sent = False  # an earlier attempt may have taken effect after all: a task that goes on
     for attempt in range(1, REPEATS + 1):
         try:
             return dict(session.run(operation, call))
@@ -88,8 +105,16 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
                 run.note("readback", step, found="before", error=str(error))
                 run.engine.clock.sleep(min(2.0 ** attempt, 10.0))
                 continue
-            if not error.in_doubt or step.kind != "call":
+            if step.kind != "call" or (error.retry and not error.in_doubt):
                 raise
+            if not error.in_doubt:
+                other = _contradiction(run, step, inverse, error)
+                if other is None:
+                    raise
+                if sent and not run.mismatch(step, call.after, other.live):
+                    return extra_facts(run, step, other.live) if inverse is None else {}
+                raise StepFailed(error.summary, error.detail, error.remedy, in_doubt=True) from error
+            sent = True
             found = _read_back(run, step, inverse, error)
             where = run.where(step, call.before, call.after, found)
             run.note("readback", step, found=where, error=str(error))
@@ -98,6 +123,31 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
             if where == "other" or attempt == REPEATS:
                 raise
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    live: Attrs | None
+
+
+def _contradiction(run: Run, step: Step, inverse: Inverse | None, error: StepFailed) -> _Found | None:
+    """The server says that the call failed: what live shows where it is not as before all the same; else None."""
+    call = run.call(step, inverse)
+    try:
+        found = run.observe(step, inverse)
+    except ReadFailed:
+        return None  # nothing speaks against the server's word
+    if not run.mismatch(step, filled(call.before, run.before_images.get(step.id)), found):
+        return None
+    run.note("readback", step, found=run.where(step, call.before, call.after, found), error=str(error))
+    return _Found(found)
+
+
+def filled(attributes: Attrs | None, image: Attrs | None) -> Attrs | None:
+    """Attributes that plan could not know, as apply found them before the call."""
+    if attributes is None or image is None:
+        return attributes
+    return {k: image.get(k, v) if isinstance(v, Unknown) else v for k, v in attributes.items()}
 
 
 def _read_back(run: Run, step: Step, inverse: Inverse | None, error: StepFailed) -> Attrs | None:
@@ -123,7 +173,8 @@ def extra_facts(run: Run, step: Step, found: Attrs | None) -> dict[str, Any]:
 def verify(run: Run, step: Step) -> None:
     """Read a host back: every object that this plan changed on it must now be as planned."""
     root = step.address
-    live = run.engine.live.snapshot(run.engine.fleet, run.projector.state().resources, frozenset({root}))
+    live = patiently(run, lambda: run.engine.live.snapshot(
+        run.engine.fleet, run.projector.state().resources, frozenset({root})))
     wrong = compliance(run, root, live)
     if wrong:
         raise StepFailed(f"{root} does not read back as configured", "; ".join(wrong),

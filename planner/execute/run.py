@@ -32,6 +32,7 @@ Side = Literal["before", "after", "other"]
 Status = Literal["done", "skipped", "doubt", "failed", "undone"]
 
 CHECKPOINT_SECONDS = 5.0
+_FAILED: Mapping[str, Status] = {"unknown": "doubt", "undo": "done"}  # what failed to be undone is still there
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Run:
             elif kind in ("done", "skipped", "undone"):
                 self.status[number] = kind
             elif kind == "failed":
-                self.status[number] = "doubt" if record.get("effect") == "unknown" else "failed"
+                self.status[number] = _FAILED.get(record.get("effect", ""), "failed")
             if kind == "done":
                 step = self.steps[number]
                 facts = decode(record.get("facts") or {})

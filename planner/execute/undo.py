@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planner.execute.perform import REPEATS, make_call
+from planner.execute.perform import REPEATS, filled, make_call
 from planner.execute.run import Run
-from planner.model import Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed, Unknown
+from planner.model import Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed
 from planner.snapshot import live_digest
 
 
@@ -56,11 +56,9 @@ def undo(run: Run, number: str, void: frozenset[Address]) -> None:
 def recorded_inverse(run: Run, step: Step) -> Inverse | None:
     """The inverse with its unknowns filled from the before-image that apply recorded."""
     inverse = step.inverse
-    if inverse is None or inverse.after is None:
-        return inverse
-    image = run.before_images.get(step.id) or {}
-    after = {k: image.get(k, v) if isinstance(v, Unknown) else v for k, v in inverse.after.items()}
-    return Inverse(inverse.operation, inverse.before, after)
+    if inverse is None:
+        return None
+    return Inverse(inverse.operation, inverse.before, filled(inverse.after, run.before_images.get(step.id)))
 
 
 def _observe(run: Run, step: Step, inverse: Inverse) -> Attrs | None:
