@@ -223,11 +223,8 @@ def resumed(site: Site, reference: Reference) -> None:
 def restored(site: Site, reference: Reference) -> None:
     """It is as if nobody had applied it, less what the plan announces: power, boot, first password, reconnection."""
     now = dump(site)
-    path = site.newest()
-    assert path is not None
-    records = site.look("show", str(path), "--json").json["records"]
-    reconnected = any(r["kind"] == "begin" and r["operation"] == "host.reconnect" and {"done", "undone"} & {
-        d["kind"] for d in records if d.get("step") == r["step"]} for r in records)
+    reconnected = now["connections"] != reference.before["connections"]
+    assert not reconnected or "host.reconnect" in begun(site)
     wanted = reference.back if reconnected else reference.before
     for part in INVENTORY:
         assert now[part] == wanted[part], part
@@ -236,6 +233,13 @@ def restored(site: Site, reference: Reference) -> None:
         assert machine == was, mac
     assert state(site) == reference.state_before
     assert site.look("state", "list", "fleet.yaml", "--json").json["complete"] is True
+
+
+def begun(site: Site) -> set[str]:
+    """Operations that the newest run began."""
+    path = site.newest()
+    assert path is not None
+    return {r["operation"] for r in site.look("show", str(path), "--json").json["records"] if r["kind"] == "begin"}
 
 
 def newborn(reference: Reference, mac: str, *, reconnected: bool) -> dict[str, Any]:
