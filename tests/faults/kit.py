@@ -155,6 +155,27 @@ def bench(name: str) -> Iterator[Bench]:
         yield planned(lab, FIXED[name][1])
 
 
+@functools.cache
+def _done(name: str) -> tuple[Any, Bench]:
+    """A fixed pair applied; made once, copied by each example."""
+    holder = bench(name)
+    here = holder.__enter__()
+    assert here.apply().exit_code == 0
+    return holder, here
+
+
+@contextmanager
+def applied(name: str) -> Iterator[Bench]:
+    """A fresh copy of a fixed pair, applied: what `rollback` starts from."""
+    done = _done(name)[1]
+    with quick_folder() as folder:
+        shutil.copytree(done.lab.folder, folder, dirs_exist_ok=True)
+        clock = Ticking()
+        clock.time = done.lab.clock.time
+        lab = Lab(folder, dict(done.lab.staged), clock)
+        yield replace(done, lab=lab, opened=lab.open(done.opened.fleet), since=0)
+
+
 def planned(lab: Lab, wanted: dict[str, Any]) -> Bench:
     opened = lab.open(fleet(wanted))
     return Bench(lab, opened, opened.plan(), opened.dump(), opened.store.read(), len(opened.house.calls))
@@ -214,3 +235,18 @@ def newborn(mac: str) -> Any:
     house = open_house(None, "lab", machines=[MachineSpec(mac, f"esx{int(mac[-1]):02}.lab.example")], writable=True)
     house.complete_boot(mac, build=BUILD, version=VERSION, image="d" * 64)
     return house.dump()["machines"][mac]
+
+
+@contextmanager
+def two_hosts(parallelism: int = 1) -> Iterator[Bench]:
+    """An empty twin; planned: datacenter, cluster, and two hosts that are born and configured."""
+    with quick_folder() as folder:
+        yield planned(Lab(folder, parallelism=parallelism), EDITED["another host is born"])
+
+
+@functools.cache
+def two_hosts_done() -> Any:
+    """The inventory after an undisturbed apply of `two_hosts`."""
+    with two_hosts() as here:
+        assert here.apply().exit_code == 0
+        return here.opened.dump()
