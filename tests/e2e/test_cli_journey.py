@@ -110,7 +110,7 @@ def changes(site: Site) -> None:
     assert site.run("drift", "fleet.yaml", "--detailed-exitcode").err == ""
     planned = site.run("plan", "fleet.yaml", "--detailed-exitcode", code=2).out
     assert "vlan  20 → 30" in planned
-    assert planned.endswith("Plan: 2 to change. 2 steps on 2 hosts, 2 disruptive.\n")
+    assert planned.endswith("Plan: 2 to change. 2 steps on 2 hosts.\n")
     site.run("apply", "fleet.yaml", "--auto-approve", "--reason", "CHG-2")
     site.run("plan", "fleet.yaml", "--detailed-exitcode")
     assert vlan_of(site) == 30
