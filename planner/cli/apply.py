@@ -9,7 +9,7 @@ import typer
 
 from planner.cli import options
 from planner.cli.planning import Style, addresses, make_plan, saved_plan, show_plan
-from planner.cli.running import Conduct, Job, approve
+from planner.cli.running import Conduct, Job, approve, refuse_locked
 from planner.cli.terminal import Usage
 from planner.cli.wiring import Bench, Source, bench, image_digests
 from planner.model import Diagnostic, FleetError, Plan
@@ -73,12 +73,13 @@ def apply_saved(plan: Plan, path: str, conduct: Conduct, *, details: bool = Fals
 
 
 def refuse_open_run(place: Bench) -> None:
-    """Before anybody reviews in vain. Raises Incomplete (3)."""
+    """Before anybody reviews in vain. Raises Incomplete (3), or Locked (6) where that run is at work."""
     from planner.execute.engine import open_run
     from planner.model import Incomplete
 
     found = open_run(place.store.runs())
     if found is not None:
+        refuse_locked(place.store)
         raise Incomplete(Diagnostic(
             "error", "an earlier run is not complete", f"run {found.run} by {found.who}, started {found.started}",
             remedy=f"`fleet resume {place.source.path}`, `fleet rollback {place.source.path}`, or `fleet state abandon"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from planner.cli import options
-from planner.cli.running import Conduct, Job, approve
+from planner.cli.running import Conduct, Job, approve, refuse_locked
 from planner.cli.terminal import emit, paint
 from planner.cli.wiring import Source, bench
 from planner.model import Diagnostic, FleetError
@@ -30,6 +30,7 @@ def command(path: options.Path, auto_approve: options.AutoApprove = False, reaso
         info = open_run(place.store.runs())
         if info is None:
             raise FleetError(Diagnostic("error", "no run is open", remedy="`fleet apply` starts a new one"))
+        refuse_locked(place.store)
         plan = decode_plan(place.store.plan(info.run))
         view = journal_view(info.run, place.store.records(info.run), plan)
         backward = any(one.what == "rollback" for one in view.sessions)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from planner.cli import options
-from planner.cli.running import Conduct, Job, approve
+from planner.cli.running import Conduct, Job, approve, refuse_locked
 from planner.cli.terminal import answer_json, emit, paint
 from planner.cli.wiring import Bench, Source, bench
 from planner.model import Diagnostic, FleetError, Plan, Step, encode
@@ -33,6 +33,8 @@ def command(path: options.Path,
         conduct.check()
     with bench(Source.of(path, var, var_file), writable=not plan_only) as place:
         info, plan, undo = reverse(place, run)
+        if not plan_only:
+            refuse_locked(place.store)
         _show(place, info, plan, undo, as_json=as_json, details=verbose)
         if plan_only:
             return 0

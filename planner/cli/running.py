@@ -21,7 +21,7 @@ from planner.ports import Event
 if TYPE_CHECKING:
     from planner.execute.engine import Engine, Outcome
     from planner.execute.walk import Stop
-    from planner.ports import Listener
+    from planner.ports import Listener, StateStore
 
 
 class Declined(FleetError):
@@ -58,6 +58,12 @@ def approve(conduct: Conduct, question: str) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip() != "yes":
         raise Declined(Diagnostic("error", "not approved; nothing was changed"))
+
+
+def refuse_locked(store: StateStore) -> None:
+    """An open run may be one that is at work: say whose it is, before advice is given about it. Raises Locked (6)."""
+    with store.lock("look"):
+        return
 
 
 # --- signals ----------------------------------------------------------------------------------------------

@@ -4,22 +4,29 @@ A log line is one effect: every document that one call changed, whole. It is wri
 call's reply, so a killed process loses a reply, never an effect; the kernel keeps what was written (no fsync: this
 guards against SIGKILL, not against power loss). Replaying a log over a newer snapshot ends in the same documents,
 so no moment of a compaction can lose one.
+
+One process writes at a time: whoever opens to write holds a record lock (fcntl) on `lock`, which dies with it.
+Readers need none; they read again where a compaction came in between.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from planner.model import FleetError
+from planner.model import Diagnostic, FleetError, Locked
 from providers.twin.model import Kept, Site
 
 FORMAT = 1
 COMPACT_BYTES = 8 << 20
+PATIENCE = 50  # tries, a hundredth of a second apart
 
 
 class Effect(msgspec.Struct, omit_defaults=True):
@@ -42,13 +49,24 @@ class Store:
         self._encoder = msgspec.json.Encoder()
         self._log: int | None = None
         self._bytes = 0
+        self._unlock: weakref.finalize[..., Store] | None = None
 
     def load(self) -> bool:
-        """Read snapshot and log. False where nothing is stored yet. Raises FleetError on damage or a newer format."""
+        """Read snapshot and log. False where nothing is stored yet.
+
+        Raises FleetError on damage or a newer format, Locked where it is to be written and another process does.
+        """
         if self.folder is None:
             return False
-        found = self._read_snapshot(self.folder / "snapshot.json")
-        self._replay(self.folder / "effects.jsonl")
+        if self.writable:
+            self._lock(self.folder)
+        for _attempt in range(100):  # a writer that ends just now compacts what is being read
+            seen = _signature(self.folder / "snapshot.json")
+            self.documents = {}
+            found = self._read_snapshot(self.folder / "snapshot.json")
+            self._replay(self.folder / "effects.jsonl")
+            if _signature(self.folder / "snapshot.json") == seen:
+                break
         site = self.documents.get("site")
         if isinstance(site, Site) and site.format > FORMAT:
             raise FleetError(
@@ -80,12 +98,37 @@ class Store:
         temporary = self.folder / "snapshot.json.new"
         temporary.write_bytes(self._encoder.encode(Effect(self.documents)))
         temporary.replace(self.folder / "snapshot.json")
-        self.close()
+        self._close_log()
         with contextlib.suppress(FileNotFoundError):
             (self.folder / "effects.jsonl").unlink()
         self._bytes = 0
 
     def close(self) -> None:
+        """Nothing is written afterwards; another process may."""
+        self._close_log()
+        if self._unlock is not None:
+            self._unlock()
+
+    def _lock(self, folder: Path) -> None:
+        """Record locks belong to the process: reopening within one (as tests do) is no conflict."""
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._unlock = weakref.finalize(self, os.close, descriptor)
+        for attempt in range(PATIENCE, -1, -1):  # one that ends just now lets go in a moment
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                if not attempt:
+                    self._unlock()
+                    raise Locked(Diagnostic(
+                        "error", "another fleet process is at work on this twin", str(folder),
+                        remedy="wait until it ends; `fleet plan` and everything else that only reads works meanwhile",
+                    )) from None
+                time.sleep(0.01)
+            else:
+                return
+
+    def _close_log(self) -> None:
         if self._log is not None:
             os.close(self._log)
             self._log = None
@@ -126,6 +169,14 @@ class Store:
         self._bytes = whole
         if whole < len(content) and self.writable:
             os.truncate(path, whole)
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

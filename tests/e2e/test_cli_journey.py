@@ -275,6 +275,56 @@ def test_no_colour_where_it_is_not_wanted(site: Site, variable: str) -> None:
         assert re.search(r"\d+/34 done", shown)
 
 
+# --- two at once --------------------------------------------------------------------------------------------
+
+
+def test_two_at_once(site: Site) -> None:
+    """While one works, nobody else may: they are told who, and take nothing away from it. Looking is free."""
+    site.run("init")
+    loader = site.folder / "images/demo/mboot.efi"
+    whole = loader.read_bytes()
+    loader.write_bytes(b"")  # the machines stop before their birth: the apply waits for ever
+    with site.start("apply", "fleet.yaml", "--auto-approve", "--reason", "CHG-7") as process:
+        waiting(process)
+        effects = site.folder / ".fleet/lab/twin/effects.jsonl"
+        number = effects.stat().st_ino
+        for command in ("apply", "resume", "rollback", "destroy"):
+            refused = site.run(command, "fleet.yaml", "--auto-approve", code=6)
+            assert re.search(rf"by \S+ \(process {process.pid}\) since \S+, for apply: CHG-7", refused.err), refused.err
+        pressed = site.run("twin", "power", "fleet.yaml", HOST, "off", code=6)
+        assert f"(process {process.pid})" in pressed.err
+        assert site.run("state", "list", "fleet.yaml", "--json").json["complete"] is False
+        for _ in range(3):
+            site.run("plan", "fleet.yaml", "--detailed-exitcode", code=2)
+        assert effects.stat().st_ino == number  # what it writes is where the next one reads
+        process.kill()
+        process.communicate()
+    site.run("rollback", "fleet.yaml", "--auto-approve")
+    loader.write_bytes(whole)
+    site.run("apply", "fleet.yaml", "--auto-approve")
+    site.run("plan", "fleet.yaml", "--detailed-exitcode")
+
+
+def test_looking_while_another_works(site: Site) -> None:
+    """`plan`, `drift`, `state` and `show` read a fleet in the middle of an apply: never an error, never a torn file."""
+    site.run("init")
+    seen = set()
+    with site.start("apply", "fleet.yaml", "--auto-approve", "--json", stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            seen.add(len(site.look("state", "list", "fleet.yaml", "--json").json["resources"]))
+            planned = site.look("plan", "fleet.yaml", "--json").json
+            assert planned["kind"] == "fleet.plan"
+            site.look("drift", "fleet.yaml", "--json")
+            site.look("state", "verify", "fleet.yaml")
+            journal = site.newest()
+            if journal is not None and journal.stat().st_size:
+                site.look("show", str(journal), "--json")
+        process.communicate()
+        assert process.returncode == 0
+    assert len(seen) > 1
+    site.look("plan", "fleet.yaml", "--detailed-exitcode")
+
+
 # --- Ctrl-C -------------------------------------------------------------------------------------------------
 
 

@@ -91,7 +91,7 @@ host:
     portgroup: {vMotion: {vswitch: vSwitch0, vlan: 30}}
     vmkernel:
       vmk1: {portgroup: vMotion, ip: 10.0.30.13, netmask: 255.255.255.0, mtu: 1500, services: [provisioning]}
-    nfs: {other: {server: nas2, path: /x, version: 3, access: readWrite}}
+    nfs: {images: {server: nas2, path: /x, version: 3, access: readWrite}}
     service: {TSM-SSH: {policy: "off", running: false}}
     option: {UserVars.SuppressShellWarning: 0}
   esx02: {profile: compute, name: esx02.lab.example, mac: "52:54:00:00:00:12", ntp: {servers: [10.0.0.3]}}

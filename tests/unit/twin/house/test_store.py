@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyVmomi import vim
 
-from planner.model import FleetError
+from planner.model import FleetError, Locked
 from providers.twin.house import open_house
 from providers.twin.model import Box, Host
 from tests.support.twin import SEED, boot, done, host, mac_of, make_house, reopen, vcenter
@@ -119,6 +119,52 @@ def test_a_machine_caught_in_mid_boot_is_off(tmp_path: Path) -> None:
     assert house.machine(mac_of(1)).power == "booting"
     again = reopen(tmp_path / "twin")
     assert again.machine(mac_of(1)).power == "off"
+
+
+def test_only_one_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from providers.twin import store
+
+    script = """
+import sys
+from pathlib import Path
+from tests.support.twin import *
+house = make_house(Path(sys.argv[1]), hosts=1)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+    monkeypatch.setattr(store, "PATIENCE", 1)
+    folder = tmp_path / "twin"
+    with subprocess.Popen([sys.executable, "-c", script, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          cwd=Path(__file__).parents[4]) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        with pytest.raises(Locked, match="at work on this twin"):
+            reopen(folder)
+        assert (folder / "effects.jsonl").exists()
+        assert reopen(folder, writable=False).dump()["hosts"]
+        other.kill()
+    reopen(folder).close()
+
+
+def test_a_reader_notices_a_compaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from providers.twin.store import Store
+
+    writer = make_house(tmp_path / "twin", hosts=1)
+    read = Store._read_snapshot
+    attempts: list[bool] = []
+
+    def interrupted(self: Store, path: Path) -> bool:
+        found = read(self, path)
+        if not self.writable:
+            attempts.append(found)
+            if len(attempts) == 1:
+                host(vcenter(writer)).configManager.networkSystem.AddVirtualSwitch("vSwitch5")
+                writer.close()
+        return found
+
+    monkeypatch.setattr(Store, "_read_snapshot", interrupted)
+    assert "vSwitch5" in reopen(tmp_path / "twin", writable=False).dump()["hosts"]["esx01.test"]["config"]["vswitches"]
+    assert len(attempts) == 2
 
 
 def test_passwords_are_not_kept(tmp_path: Path) -> None:
