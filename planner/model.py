@@ -334,6 +334,7 @@ class Inverse:
     operation: str
     before: Attrs | None
     after: Attrs | None
+    disruptive: str = ""  # what the way back may cut
 
 
 StepKind = Literal["call", "wait", "manual", "boot", "verify"]

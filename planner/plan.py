@@ -111,7 +111,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         raise FleetError(*diagnostics)
     stale = {a: r.attributes for a, r in recorded.items() if a.child_type}
     steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale, result.management)
-    void = frozenset(a for a, p in result.programs.items() if p.reset)
+    void = frozenset(a for a, p in result.programs.items() if p.reset or p.reborn)
     drift = find_drift(inputs.catalog, recorded, live, desired, void) if inputs.live is not None else ()
     touched = [a for a, c in result.changes.items() if c.action is not Action.NOOP or c.adopted]
     touched += [s.address for s in steps]

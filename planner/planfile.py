@@ -131,7 +131,8 @@ def _step(step: Step) -> dict[str, Any]:
         "id": step.id, "address": str(step.address), "operation": step.operation, "kind": step.kind,
         "before": _attrs(step.before), "after": _attrs(step.after), "needs": list(step.needs), "when": step.when,
         "inverse": None if inverse is None else {
-            "operation": inverse.operation, "before": _attrs(inverse.before), "after": _attrs(inverse.after)},
+            "operation": inverse.operation, "before": _attrs(inverse.before), "after": _attrs(inverse.after),
+            "disruptive": inverse.disruptive},
         "irreversible": step.irreversible, "disruptive": step.disruptive, "assumed": step.assumed,
     }
 
@@ -151,7 +152,8 @@ def _read_step(raw: dict[str, Any]) -> Step:
     return Step(
         raw["id"], Address.parse(raw["address"]), raw["operation"], decode(raw["before"]), decode(raw["after"]),
         tuple(raw["needs"]), raw["when"],
-        None if inverse is None else Inverse(inverse["operation"], decode(inverse["before"]), decode(inverse["after"])),
+        None if inverse is None else Inverse(inverse["operation"], decode(inverse["before"]), decode(inverse["after"]),
+                                             inverse.get("disruptive", "")),
         raw["irreversible"], raw["disruptive"], raw["kind"], raw["assumed"],
     )
 

@@ -304,18 +304,21 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
           management: frozenset[Address]) -> Step:
     draft = placed.draft
     operation = catalog.operations[draft.operation]
+    marked = not placed.address.child_type or placed.address in management
     inverse = None
     if operation.inverse:
-        inverse = Inverse(operation.inverse, draft.after, draft.before)
-    cuts = operation.disruptive
-    if callable(cuts):
-        cuts = cuts(draft.before, draft.after)
-    if placed.address.child_type and placed.address not in management:
-        cuts = ""
+        way_back = _cuts(catalog.operations[operation.inverse], draft.after, draft.before) if marked else ""
+        inverse = Inverse(operation.inverse, draft.after, draft.before, way_back)
     return Step(
         number, placed.address, operation.name, draft.before, draft.after, needs, draft.when, inverse,
-        operation.irreversible, cuts, operation.kind, draft.assumed,
+        operation.irreversible, _cuts(operation, draft.before, draft.after) if marked else "", operation.kind,
+        draft.assumed,
     )
+
+
+def _cuts(operation: Operation, before: Attrs | None, after: Attrs | None) -> str:
+    cuts = operation.disruptive
+    return cuts(before, after) if callable(cuts) else cuts
 
 
 def back_out(plan: Plan) -> tuple[Step, ...]:
@@ -324,5 +327,5 @@ def back_out(plan: Plan) -> tuple[Step, ...]:
     for step in reversed(plan.steps):
         if step.inverse is not None:
             reverse.append(Step(step.id, step.address, step.inverse.operation, step.inverse.before, step.inverse.after,
-                                when=step.when, disruptive=step.disruptive, kind=step.kind))
+                                when=step.when, disruptive=step.inverse.disruptive, kind=step.kind))
     return tuple(reverse)

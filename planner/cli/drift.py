@@ -46,7 +46,7 @@ def look(place: Bench) -> DriftView:
     result = compute(DiffInputs(
         place.catalog, fleet.resources, recorded, live, image_digests(place.site, fleet),
         options={"coexist": bool(block.get("coexist"))}))
-    void = frozenset(address for address, program in result.programs.items() if program.reset)
+    void = frozenset(address for address, p in result.programs.items() if p.reset or p.reborn)
     return DriftView(
         fleet.name, live.instance, find_drift(place.catalog, recorded, live, fleet.resources, void),
         tuple(str(address) for address in void if address in live.hosts and address in recorded),

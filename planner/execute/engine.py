@@ -11,7 +11,7 @@ from typing import Literal
 from planner.execute.perform import perform
 from planner.execute.project import Projector, base_of, is_open, next_serial, settle
 from planner.execute.run import Engine, Outcome, Run, Who
-from planner.execute.undo import left_over, reversed_needs, undo
+from planner.execute.undo import booted_again, left_over, reversed_needs, undo
 from planner.execute.walk import Policy, Walk, Walked
 from planner.model import (
     Address,
@@ -277,8 +277,14 @@ def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
         run.note("end", outcome="incomplete")
         run.checkpoint()
         run.journal.close()
-        return Outcome(3, run.journal.run, "rolled back, but live differs from before: " + ", ".join(different))
-    return _finish(run, "rolled-back", 4 if after_failure else 0, "rolled back, verified equal to before")
+        message = f"rolled back, but live differs from before: {', '.join(different)}; put that right and" \
+                  " `fleet resume`, or `fleet state abandon` the run"
+        return Outcome(3, run.journal.run, message)
+    message = "rolled back, verified equal to before"
+    lost = ", ".join(sorted(map(str, booted_again(run))))
+    if lost:
+        message += f", but for the configuration of {lost}, which its boot took: the next plan restores it"
+    return _finish(run, "rolled-back", 4 if after_failure else 0, message)
 
 
 def _stopped_backward(run: Run, walked: Walked) -> Outcome:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from planner.execute.perform import REPEATS, filled, make_call
 from planner.execute.run import Run
-from planner.model import Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed
+from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed
 from planner.snapshot import live_digest
 
 
@@ -58,7 +59,7 @@ def recorded_inverse(run: Run, step: Step) -> Inverse | None:
     inverse = step.inverse
     if inverse is None:
         return None
-    return Inverse(inverse.operation, inverse.before, filled(inverse.after, run.before_images.get(step.id)))
+    return replace(inverse, after=filled(inverse.after, run.before_images.get(step.id)))
 
 
 def _observe(run: Run, step: Step, inverse: Inverse) -> Attrs | None:
@@ -87,9 +88,17 @@ def left_over(run: Run, live: Live) -> list[str]:
     announced = {s.address.root for s in run.plan.steps
                  if s.irreversible and s.kind == "call" and run.status.get(s.id) in ("done", "doubt")
                  and s.operation.startswith("host.")}
+    booted = booted_again(run)
     different = []
     for text, digest in run.plan.live_digests.items():
         address = Address.parse(text)
-        if address.root not in announced and live_digest(run.engine.catalog, live, address) != digest:
+        aside = address.root in announced or (address.child_type and address.root in booted)
+        if not aside and live_digest(run.engine.catalog, live, address) != digest:
             different.append(text)
     return different
+
+
+def booted_again(run: Run) -> frozenset[Address]:
+    """Hosts that this run booted although they had a configuration: no back-out brings it back, the next plan does."""
+    waits = {s.address.root for s in run.plan.steps if s.kind == "wait" and run.status.get(s.id) == "done"}
+    return frozenset(c.address for c in run.plan.changes if c.address in waits and c.action is Action.REPLACE)

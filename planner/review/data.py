@@ -12,7 +12,10 @@ from planner.review.view import Review
 
 
 def document(review: Review) -> dict[str, Any]:
-    """`plan_document` plus `empty`, `summary` (counts), `reboots`, and per step `number`, `call`, `guard`, `limit`."""
+    """`plan_document`, and what a program would look up.
+
+    `empty`, `summary` (counts), `reboots` and `not_restored` (hosts); per step `number`, `call`, `guard`, `limit`.
+    """
     result = plan_document(review.plan)
     views = {view.step.id: view for view in review.every_step()}
     for step in result["steps"]:
@@ -21,4 +24,5 @@ def document(review: Review) -> dict[str, Any]:
     result["empty"] = review.plan.empty
     result["summary"] = dict(review.counts)
     result["reboots"] = list(review.reboots)
+    result["not_restored"] = list(review.lost)
     return result

@@ -18,6 +18,7 @@ from planner.review.words import (
     has_assumed,
     header,
     is_assumed,
+    lost_line,
     marks,
     nothing,
     range_text,
@@ -195,6 +196,8 @@ def _back_out(review: Review) -> Iterator[str]:
     yield ""
     for line in stays_lines(review):
         yield f"- **stays** {escape(line)}"
+    if review.lost:
+        yield f"- **not restored** {escape(lost_line(review))}"
     yield f"- reboots: {escape(', '.join(review.reboots)) or 'none'}"
 
 

@@ -16,6 +16,7 @@ from planner.review.words import (
     has_assumed,
     header,
     is_assumed,
+    lost_line,
     marks,
     nothing,
     range_text,
@@ -185,6 +186,8 @@ def back_out_lines(review: Review, paint: Paint) -> Iterator[str]:
     yield from _step_groups(review.back_out, paint, "undo")
     for line in stays_lines(review):
         yield f"  {paint.alarm('stays')}: {clean(line)}"
+    if review.lost:
+        yield f"  {paint.alarm('not restored')}: {clean(lost_line(review))}"
     yield f"  reboots: {clean(', '.join(review.reboots)) or 'none'}"
 
 

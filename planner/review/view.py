@@ -60,6 +60,7 @@ class Review:
     back_out: tuple[Group[StepView], ...]
     stays: Mapping[tuple[str, str], tuple[int, ...]]  # (operation, why it cannot be undone) → numbers of its steps
     reboots: tuple[str, ...]  # hosts that a back-out reboots
+    lost: tuple[str, ...] = ()  # hosts whose configuration a boot of this plan discards: no back-out restores it
 
     def every_step(self) -> Iterator[StepView]:
         for group in self.steps:
@@ -102,6 +103,7 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
         plan=plan, changes=_change_groups(plan.changes, details), steps=steps, back_out=undo, stays=stays,
         reborn=Counter(str(c.address.root) for c in plan.changes if _restored(c)),
         reboots=tuple(dict.fromkeys(str(s.address.root) for s in back_out if _powers(s, catalog))),
+        lost=_lost(plan),
     )
 
 
@@ -115,6 +117,11 @@ def _as_before(step: Step) -> Step:
 def _restored(change: Change) -> bool:
     """Whether a reborn host gets this object back as it was last applied."""
     return change.reborn and bool(change.address.child_type) and change.action is not Action.NOOP
+
+
+def _lost(plan: Plan) -> tuple[str, ...]:
+    booted = {s.address.root for s in plan.steps if s.kind == "wait"}
+    return tuple(str(c.address) for c in plan.changes if c.address in booted and c.action is Action.REPLACE)
 
 
 def _powers(step: Step, catalog: Catalog) -> bool:

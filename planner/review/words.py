@@ -59,6 +59,8 @@ def effect(view: StepView) -> str:
     if step.after is None and step.before is not None:
         return "(removes it)"
     parts = [_DIGEST.sub(r"\1…", _assumed(line.sign, str(line), step)) for line in view.effect]
+    if not parts and step.after:
+        parts = [_DIGEST.sub(r"\1…", f"{name} {text(value)} (again)") for name, value in step.after.items()]
     joined = ", ".join(parts)
     if step.before is not None or len(joined) <= EFFECT_WIDTH:
         return joined
@@ -119,6 +121,12 @@ def same(group: Group[ChangeView] | Group[StepView], noun: str) -> str:
 def stays_lines(review: Review) -> list[str]:
     """What no back-out undoes, with the numbers of the steps that do it."""
     return [f"{operation} ({_numbers(numbers)}): {why}" for (operation, why), numbers in review.stays.items()]
+
+
+def lost_line(review: Review) -> str:
+    """What a rollback cannot bring back, and what does; "" where there is nothing."""
+    return f"configuration of {', '.join(review.lost)} (a boot discards it): the plan after a rollback restores it" \
+        if review.lost else ""
 
 
 def _numbers(numbers: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ def come_up(box: Box, now: float, *, build: str, version: str, image: str = "", 
         image=image,
         born=box.boots,
         certificate=certificate,
+        called=box.name or box.ip,
         config=baseline.newborn(box),
     )
     box.running, box.power, box.problem, box.cut = made, "on", "", False

@@ -32,7 +32,8 @@ class Contact:
         for box in boxes:
             if box.ip == wanted or box.name.lower() == wanted:
                 return box
-        return next((box for box in boxes if box.running and wanted in addresses(box.running)), None)
+        found = next((box for box in boxes if box.running and wanted in addresses(box.running)), None)
+        return found or next((box for box in boxes if wanted in map(str.lower, box.former)), None)
 
     def seen(self, host: Host) -> Hypervisor:
         """What vCenter shows of a host: what runs there, or its copy from when contact was lost."""

@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from planner.model import FleetError
 from providers.twin.contact import Contact
 from providers.twin.inventory import Entity, Inventory
-from providers.twin.machines import Identity, Machine, MachineSpec, identity, make_box, normal_mac, tls_identity, view
+from providers.twin.machines import (
+    Identity,
+    Machine,
+    MachineSpec,
+    identity,
+    make_box,
+    normal_mac,
+    rename,
+    tls_identity,
+    view,
+)
 from providers.twin.model import Box, Cluster, Datacenter, Folder, Host
 from providers.twin.store import Store
 
@@ -131,8 +141,8 @@ class House:
                 box = self.inventory.get(mac, Box)
                 if box is None:
                     self._add_box(mac, spec.name)
-                elif spec.name and box.name != spec.name:
-                    box.name = spec.name
+                else:
+                    rename(box, spec.name)
 
     def _add_box(self, mac: str, name: str) -> Box:
         if not self._addresses:
@@ -306,7 +316,7 @@ class House:
         found = self.inventory.get(normal, Box)
         if found is None:
             return self._add_box(normal, name)
-        found.name = name or found.name
+        rename(found, name)
         return found
 
     # --- bookkeeping --------------------------------------------------------------------------------------

@@ -150,7 +150,15 @@ def tls_identity(fleet: str, box: Box) -> Identity:
         raise ValueError(f"machine {box.mac} is {box.power}: no certificate")
     if box.running.certificate:
         return _identity(box.running.certificate, "")
-    return derived_identity(fleet, box.mac, box.running.born, box.name or box.ip, box.ip, box.running.boot_time)
+    name = box.running.called or box.name or box.ip
+    return derived_identity(fleet, box.mac, box.running.born, name, box.ip, box.running.boot_time)
+
+
+def rename(box: Box, name: str) -> None:
+    """DNS gets a new name for a machine; as on most sites nobody cleans up the old one."""
+    if name and name != box.name:
+        box.former = [each for each in (box.name, *box.former) if each and each != name]
+        box.name = name
 
 
 def _identity(certificate: str, key: str) -> Identity:

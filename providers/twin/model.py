@@ -117,6 +117,7 @@ class Hypervisor(Document):
     image: str = ""
     born: int = 0  # the machine's boot number: seeds key and certificate
     certificate: str = ""  # PEM of a birth from outside; "" derives it
+    called: str = ""  # the machine's name at that boot: it is in the certificate
     accounts: dict[str, Account] = msgspec.field(default_factory=dict)  # a newborn has root with an empty password
     manager: str = ""  # instance UUID of the vCenter whose vpxuser exists here; "" unmanaged
     maintenance: bool = False
@@ -128,6 +129,7 @@ class Box(Document, tag="machine", tag_field="kind"):
 
     mac: str
     name: str = ""  # what DNS calls it
+    former: list[str] = msgspec.field(default_factory=list)  # names that DNS still knows
     power: Power = "off"
     boots: int = 0
     external: bool = False  # powered and born outside of the twin

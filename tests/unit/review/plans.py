@@ -71,7 +71,7 @@ class Steps:
     def add(self, address: Address, operation: str, before: Attrs | None, after: Attrs | None, *, undo: str = "",
             needs: tuple[str, ...] = (), **more: Any) -> str:
         last = [s.id for s in self.steps if s.address.root == address.root][-1:]
-        inverse = Inverse(undo, after, before) if undo else None
+        inverse = Inverse(undo, after, before, more.get("disruptive", "")) if undo else None
         name = f"s{len(self.steps) + 1:04}"
         self.steps.append(Step(name, address, operation, before, after, (*last, *needs), inverse=inverse,
                                kind=KINDS.get(operation, "call"), **more))

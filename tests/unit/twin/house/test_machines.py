@@ -150,3 +150,15 @@ def test_a_machine_that_is_born_outside_brings_its_identity() -> None:
     own = door(house, 1).rootFolder.childEntity[0].hostFolder.childEntity[0].host[0]
     assert own.hardware.systemInfo.uuid == up.uuid
     assert own.config.network.vnic[0].spec.ip.ipAddress == "10.2.2.2"
+
+
+def test_a_new_name_leaves_certificate_and_old_name_as_they_were() -> None:
+    mac = "52:54:00:00:00:01"
+    house = open_house(None, "lab", machines=[MachineSpec(mac, "a.lab.example")], writable=True)
+    machine = house.complete_boot(mac, build="", version="", image="")
+    before = house.door_certificate(machine.ip)
+    house.declare([MachineSpec(mac, "b.lab.example")])
+    assert house.door_certificate(machine.ip) == before
+    assert {house.contact.box_at(f"{n}.lab.example").mac for n in "ab"} == {mac}  # type: ignore[union-attr]
+    house.declare([MachineSpec("52:54:00:00:00:99", "a.lab.example")])
+    assert house.contact.box_at("a.lab.example").mac == "52:54:00:00:00:99"  # type: ignore[union-attr]
