@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from planner.model import StepFailed
+
 _READS = ("Retrieve", "Continue", "Cancel", "Query", "Find", "Fetch", "Has", "Wait", "Check", "CurrentTime", "Session")
 _OWN = frozenset({"CreateContainerView", "CreateFilter", "CreatePropertyCollector", "DestroyView",
                   "DestroyPropertyFilter", "DestroyPropertyCollector", "Login", "Logout"})
@@ -90,10 +92,17 @@ class Link:
                 repeated = True
 
     def _renew(self, generation: int) -> None:
+        from pyVmomi import vim
+
         with self._lock:
-            if generation == self._generation:
+            if generation != self._generation:
+                return
+            try:
                 self._login(self.content)
-                self._generation += 1
+            except vim.fault.InvalidLogin as problem:
+                raise StepFailed("the session expired, and logging in again was refused", "InvalidLogin",
+                                 "check user and password (they were right before), then resume") from problem
+            self._generation += 1
 
     def close(self) -> None:
         """Log out and drop the connections; a server that is gone is no reason to fail."""

@@ -134,6 +134,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server_version = "fleet-twin"
     sys_version = ""
     timeout = IDLE
+    disable_nagle_algorithm = True  # head and body leave in two writes: else each answer waits 40 ms for an ACK
     server: _Httpd
 
     def do_GET(self) -> None:
