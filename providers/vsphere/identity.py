@@ -46,6 +46,7 @@ class Want:
     attributes: tuple[Attrs, ...]
     id: str = ""
     uuid: str = ""
+    declared: bool = True  # False: only state knows it
 
 
 @dataclass(slots=True)
@@ -164,7 +165,7 @@ def match_hosts(wants: Iterable[Want], rows: Iterable[HostRow]) -> tuple[dict[Ad
     by_uuid, by_mac, by_name = _index(rows)
     matched: dict[Address, str] = {}
     diagnostics: list[Diagnostic] = []
-    owner: dict[str, Address] = {}
+    owner: dict[str, Want] = {}
     names = {row.moid: row.name for row in rows}
     for want in wants:
         found = candidates(want, by_uuid, by_mac, by_name)
@@ -175,13 +176,23 @@ def match_hosts(wants: Iterable[Want], rows: Iterable[HostRow]) -> tuple[dict[Ad
             continue
         for moid in found:
             if moid in owner:
-                diagnostics.append(Diagnostic(
-                    "error", "two declarations match one live host", f"{owner[moid]} and {want.address}: {names[moid]}",
-                    address=want.address, remedy="declare them apart by `mac` and `name`"))
+                diagnostics.append(_twice(owner[moid], want, names[moid]))
                 continue
-            owner[moid] = want.address
+            owner[moid] = want
             matched[want.address] = moid
     return matched, diagnostics
+
+
+def _twice(first: Want, second: Want, name: str) -> Diagnostic:
+    if first.declared == second.declared:
+        return Diagnostic(
+            "error", "two declarations match one live host", f"{first.address} and {second.address}: {name}",
+            address=second.address, remedy="declare them apart by `mac` and `name`")
+    new, old = (first, second) if first.declared else (second, first)
+    return Diagnostic(
+        "error", "state knows this host under another address", f"{name} is {old.address} in state, which the fleet no "
+        "longer declares", address=new.address,
+        remedy=f"say that it is the same host: `moved: [{{from: '{old.address}', to: '{new.address}'}}]`")
 
 
 def _index(rows: Iterable[HostRow]) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, list[str]]]:

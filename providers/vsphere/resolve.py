@@ -53,7 +53,8 @@ class Resolver:
                 recorded, declared = state.get(address), fleet.resources.get(address)
                 attributes = [r.attributes for r in (recorded, declared) if r is not None]
                 wants[address] = Want(address, tuple(attributes), recorded.id if recorded else "",
-                                      str(recorded.facts.get("uuid") or "") if recorded else "")
+                                      str(recorded.facts.get("uuid") or "") if recorded else "",
+                                      declared is not None)
         with self._lock:
             self._wants.update(wants)
 

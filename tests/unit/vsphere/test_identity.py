@@ -45,6 +45,14 @@ def test_two_declarations_of_one_live_host_are_named() -> None:
     assert "host.y" in problem.detail
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_host_whose_key_was_renamed_asks_for_moved(turned: bool) -> None:
+    old, new = Want(at("host.x"), ({"mac": "m1"},), uuid="u1", declared=False), want(mac="m1", text="host.y")
+    _, (problem,) = match_hosts([new, old] if turned else [old, new], ROWS)
+    assert (problem.summary, str(problem.address)) == ("state knows this host under another address", "host.y")
+    assert "{from: 'host.x', to: 'host.y'}" in problem.remedy
+
+
 def test_machines_that_share_a_mac_are_told_apart_by_name() -> None:
     twins = [HostRow("host-1", "a.lab", "", ("m",)), HostRow("host-2", "b.lab", "", ("m",))]
     assert match_hosts([want(mac="m", name="b.lab")], twins) == ({at("host.x"): "host-2"}, [])
