@@ -108,7 +108,7 @@ class _Differ:
         made = [self.changes[a] for a in children if a in self.changes]
         changed = any(c.action not in (Action.NOOP, Action.FORGET) for c in made)
         self.programs[root] = self._program(change, children_change=changed) if changed else program
-        if change.action is not Action.NOOP or change.adopted or self.programs[root].head:
+        if change.action is not Action.NOOP or change.adopted or change.reason or self.programs[root].head:
             self.changes[root] = replace(change, reborn=self.programs[root].reborn)
         if self.programs[root].reborn:
             self._mark_restored(children)
@@ -254,19 +254,25 @@ class _Differ:
             return None
         changed = changed_attributes(rtype, wanted, found, resource.lifecycle.ignore_changes)
         before = {k: restrict(wanted[k], found[k]) for k in wanted if k in found}
+        unseen = {k: v for k, v in (recorded.attributes if recorded else {}).items()
+                  if k in wanted and k not in found and not rtype.fields[k].observed}  # what only state can tell
+        before |= unseen
         after = {k: v for k, v in wanted.items() if k not in resource.lifecycle.ignore_changes or k not in found}
         unknown = tuple(k for k, v in wanted.items() if contains_unknown(v))
         if forced or any(rtype.fields[k].replace for k in changed):
             created = self._create(rtype, resource, "")
             why = "asked for by --replace" if forced else \
                 f"{', '.join(k for k in changed if rtype.fields[k].replace)} cannot be changed in place"
-            return replace(created, action=Action.REPLACE, before=observed(rtype, found), reason=why)
+            return replace(created, action=Action.REPLACE, before={**unseen, **observed(rtype, found)}, reason=why)
         if changed:
             return Change(address, Action.UPDATE, before, after, unknown, adopted=adopted)
         if adopted:
             return Change(address, Action.NOOP, before, after, reason="exists already: adopted", adopted=True)
-        if recorded is not None and any(recorded.attributes.get(k) != v for k, v in after.items()):
-            return Change(address, Action.NOOP, before, after, reason="recorded: live has it already")
+        new = [k for k, v in after.items() if recorded is not None and recorded.attributes.get(k) != v]
+        if new:
+            blind = all(not rtype.fields[k].observed for k in new)
+            return Change(address, Action.NOOP, before, after,
+                          reason="recorded: nothing is called" if blind else "recorded: live has it already")
         return None
 
     # --- between the objects of one host --------------------------------------------------------------------

@@ -106,6 +106,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         frozenset(options.replaces), frozenset(a for a, destroy in fleet.removed.items() if not destroy),
         inputs.provider_options,
     ))
+    changes = {**result.changes, **_moves(fleet, state, recorded, desired, result.changes)}
     diagnostics = [*live.diagnostics, *result.diagnostics, *_check_lifecycle(fleet, result)]
     if any(d.severity == "error" for d in diagnostics):
         raise FleetError(*diagnostics)
@@ -118,10 +119,27 @@ def build_plan(inputs: PlanInputs) -> Plan:
     return Plan(
         fleet.name, inputs.tool, state.lineage if state else "", state.serial if state else 0, live.instance,
         fleet.digest, live_digests(inputs.catalog, live, touched), dict(inputs.image_digests), drift,
-        tuple(result.changes.values()), steps, tuple(str(a) for a in live.unmanaged), fleet.checks,
+        tuple(changes.values()), steps, tuple(str(a) for a in live.unmanaged), fleet.checks,
         (*fleet.warnings, *(d for d in diagnostics if d.severity == "warning")), inputs.now, inputs.by,
         inputs.live is not None, fleet.path, _options_record(options),
     )
+
+
+def _moves(fleet: Fleet, state: State | None, recorded: Mapping[Address, StateResource],
+           desired: Mapping[Address, Resource], changes: Mapping[Address, Change]) -> dict[Address, Change]:
+    """What state has under another address: a change of its own where nothing else happens to the object."""
+    found: dict[Address, Change] = {}
+    for old, new in fleet.moved:
+        if state is None or old not in state.resources or new not in recorded or new not in desired:
+            continue
+        why = f"moved from {old}"
+        change = changes.get(new)
+        if change is None:
+            attributes = recorded[new].attributes
+            found[new] = Change(new, Action.NOOP, attributes, attributes, reason=why)
+        else:
+            found[new] = replace(change, reason=f"{why}; {change.reason}" if change.reason else why)
+    return found
 
 
 def _options_record(options: PlanOptions) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _change_groups(changes: Sequence[Change], details: bool) -> tuple[Group[Chan
     groups: dict[str, list[ChangeView]] = {}
     lines = _Lines()
     for change in changes:
-        quiet = not (change.adopted or change.reborn or change.reason.startswith("blocked"))
+        quiet = not (change.adopted or change.reborn or change.reason.startswith(("blocked", "moved from")))
         if change.action is Action.NOOP and quiet:
             continue
         if change.reborn and change.address.child_type and not details:

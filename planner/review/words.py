@@ -173,6 +173,9 @@ def nothing(review: Review) -> str:
     else:
         said = f"{source} is as the fleet says"
     unread = "" if review.plan.refreshed else " (live was not read)"
+    moved = sum(c.reason.startswith("moved from") for c in review.plan.changes)
+    if moved:
+        tail += f" `fleet apply` records {count(moved, 'moved address', 'moved addresses')}."
     return f"Nothing to change: {said}{unread}.{tail}"
 
 

@@ -87,11 +87,21 @@ def _move(change: Change) -> tuple[Draft, ...]:
 def _configure(given: ProgramInput, live: LiveHost) -> Program:
     move = _move(given.change)
     fresh = reborn(live, given.facts) and given.children_change
+    kept = tuple(_password_kept(given.change))
     if not move and not fresh:
-        return Program()
+        return Program(diagnostics=kept)
     head = move if live.in_maintenance else (ENTER, *move)
     tail = (VERIFY,) if fresh else ()
-    return Program(head, tail if live.in_maintenance else (*tail, EXIT), window=True, reborn=fresh)
+    return Program(head, tail if live.in_maintenance else (*tail, EXIT), window=True, reborn=fresh, diagnostics=kept)
+
+
+def _password_kept(change: Change) -> Iterable[Diagnostic]:
+    """Only a birth sets the password: a connected host does not get the new one."""
+    old, new = ((a or {}).get("root_password") for a in (change.before, change.after))
+    if old is not None and new is not None and old != new:
+        yield Diagnostic("warning", "a connected host keeps its root password", f"{old} is replaced by {new} in the "
+                         "fleet only", address=change.address,
+                         remedy="change it on the host now; the next birth sets the new one")
 
 
 def reborn(live: LiveHost, facts: Attrs) -> bool:

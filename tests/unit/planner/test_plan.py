@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from planner.execute.engine import apply, resume, rollback
-from planner.model import Address, FleetError, Incomplete, Inverse, Lifecycle, Stale, State, StateResource
+from planner.model import Action, Address, FleetError, Incomplete, Inverse, Lifecycle, Stale, State, StateResource
 from planner.plan import decode_plan, encode_plan, is_plan
 from state.local import open_store
 from tests.support.toy import World, toy_engine, toy_fleet, toy_plan
@@ -91,7 +91,27 @@ def test_moved_keeps_the_object() -> None:
     old, new = Address.parse("box.y"), Address.parse("box.z")
     world.objects[new] = world.objects.pop(old)
     moved = toy_fleet({"box.z": {}}, moved=((old, new),))
-    assert not toy_plan(moved, world, state).steps
+    plan = toy_plan(moved, world, state)
+    assert not plan.steps
+    assert plan.empty
+    assert [(str(c.address), c.action, c.reason) for c in plan.changes] == [
+        ("box.z", Action.NOOP, "moved from box.y")]
+
+
+def test_a_move_is_recorded_by_apply_and_then_needs_no_block(tmp_path: Path) -> None:
+    world, store = World(), open_store(tmp_path, "toy", {})
+    first = toy_fleet({"box.y": {}})
+    assert apply(toy_engine(first, world, store), toy_plan(first, world, None)).exit_code == 0
+    old, new = Address.parse("box.y"), Address.parse("box.z")
+    world.objects[new] = world.objects.pop(old)
+    moved = toy_fleet({"box.z": {}}, moved=((old, new),))
+    assert apply(toy_engine(moved, world, store), toy_plan(moved, world, store.read())).exit_code == 0
+    bare = toy_fleet({"box.z": {}})
+    assert not toy_plan(bare, world, store.read()).changes
+    assert rollback(toy_engine(bare, world, store)).exit_code == 0
+    state = store.read()
+    assert state is not None
+    assert set(state.resources) == {old}
 
 
 def test_drift_is_apart_from_changes() -> None:
