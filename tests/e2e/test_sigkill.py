@@ -330,6 +330,28 @@ def test_ending_killed_too(scenario: str, second: str, ending: str, folder: Path
     sound(site)
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_killed_at_the_very_end(scenario: str, folder: Path, references: dict[str, Reference]) -> None:
+    """The last record says that the run is over; its last checkpoint, or the process's own end, never came."""
+    reference, chance = references[scenario], random.Random(f"end {scenario}{SALT}")
+    site = fresh(folder, reference)
+    for delay in (0.0, *(chance.random() * 0.02 for _ in range(20))):
+        reference.start.copy(site.folder)
+        if site.kill("apply", "fleet.yaml", "--auto-approve", after=reference.records, delay=delay) is None and \
+                (site.folder / "killed.out").read_text().count('"kind": "outcome"') == 0:
+            break
+        erase(site)
+    else:
+        raise AssertionError("no kill hit the end")
+    resumed(site, reference)
+    sound(site)
+    assert "no run is open" in site.run("resume", "fleet.yaml", "--auto-approve", code=1).err
+    site.run("apply", "fleet.yaml", "--auto-approve")  # nothing to change
+    site.run("rollback", "fleet.yaml", "--auto-approve")
+    restored(site, reference)
+    sound(site)
+
+
 def test_killed_before_anything_was_begun(folder: Path, references: dict[str, Reference]) -> None:
     """The lock is taken, or the plan lies there, but there is no head: nothing was changed, nothing is in the way."""
     reference = references["births"]
