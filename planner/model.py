@@ -188,6 +188,10 @@ class ReadFailed(StepFailed):
     """Live could not be read. Never to be taken for "not found"."""
 
 
+class Rebooted(ReadFailed):
+    """The host has booted since: what was done at its own door is gone, and cannot be read any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
     prevent_destroy: bool = False

@@ -128,7 +128,7 @@ class Run:
                 self.status[number] = kind
             elif kind == "failed":
                 self.status[number] = _FAILED.get(record.get("effect", ""), "failed")
-            if kind == "done":
+            if kind in ("done", "undone"):
                 step = self.steps[number]
                 facts = decode(record.get("facts") or {})
                 identity = facts.pop("id", "")
@@ -136,6 +136,7 @@ class Run:
                     self._ids[step.address] = str(identity)
                 if facts and not step.address.child_type:
                     self.facts.setdefault(step.address, {}).update(facts)
+                if facts and not step.address.child_type and kind == "done":
                     self.configured.setdefault(step.address, {}).update(facts)
             self.projector.apply(record)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from planner.execute.perform import REPEATS, filled, make_call
 from planner.execute.run import Run
-from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed
+from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Rebooted, Step, StepFailed
 from planner.snapshot import live_digest
 
 
@@ -46,8 +46,11 @@ def undo(run: Run, number: str, void: frozenset[Address]) -> None:
                 raise StepFailed(f"{step.address} is not as the run left it", wrong,
                                  "somebody changed it since; restore it by hand, or plan anew")
         run.note("undoing", step, operation=inverse.operation)
-        make_call(run, step, inverse)
-        run.note("undone", step)
+        facts = make_call(run, step, inverse)  # a certificate that vCenter gave the host, a new MoRef
+        facts.pop("boot_time", None)  # says which boot was configured: that one is not
+        run.note("undone", step, **({"facts": facts} if facts else {}))
+    except Rebooted as gone:
+        run.note("undone", step, effect="void", error=str(gone))
     except StepFailed as error:
         run.note("failed", step, error=str(error), remedy=error.remedy,
                  effect="unknown" if error.in_doubt else "undo")
@@ -66,6 +69,8 @@ def _observe(run: Run, step: Step, inverse: Inverse) -> Attrs | None:
     for attempt in range(1, REPEATS):
         try:
             return run.observe(step, inverse)
+        except Rebooted:
+            raise
         except ReadFailed:
             run.engine.clock.sleep(0.5 * attempt)
     return run.observe(step, inverse)

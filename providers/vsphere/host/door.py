@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from planner.model import Attrs, StepFailed
+from planner.model import Attrs, Rebooted, StepFailed
 from planner.ports import Call
 from providers.vsphere.host.secrets import initial_password, root_password
 
@@ -57,7 +57,7 @@ def opened(doors: Doors, call: Call, first: str = "initial") -> Iterator[tuple[L
 def _log_in(doors: Doors, call: Call, address: str, trust: Trust, passwords: Mapping[str, str]) -> tuple[Link, str]:
     from pyVmomi import vim
 
-    from providers.vsphere.connect import explain, speak
+    from providers.vsphere.connect import WrongCertificate, explain, speak
     from providers.vsphere.faults import wire_faults
     from providers.vsphere.link import Link
 
@@ -75,6 +75,10 @@ def _log_in(doors: Doors, call: Call, address: str, trust: Trust, passwords: Map
             link = Link(stub, partial(_again, password), doors.sent)
             link.content = content
             return link, which
+    except WrongCertificate as problem:
+        raise Rebooted(f"the host's own door at {address} showed another certificate than its birth brought",
+                       f"SHA-256 thumbprint seen: {problem.seen}; it has booted since, or it is another machine",
+                       "`fleet rollback` (or `fleet state abandon`), and apply again: it is born anew") from problem
     except wire_faults() as problem:
         raise explain(problem, f"the host's own door at {address}", fail) from problem
     raise StepFailed("root cannot log in at the host's own door",

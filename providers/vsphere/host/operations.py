@@ -135,7 +135,7 @@ def reconnect(tools: HostTools, call: Call) -> Attrs:
         tools.wait(host.ReconnectHost_Task(cnxSpec=spec, reconnectSpec=vim.HostSystem.ReconnectSpec(syncState=True)),
                    call)
     except StepFailed as failed:
-        if "UnrecognizedHost" in failed.summary:
+        if "UnrecognizedHost" in str(failed):  # mostly as the cause of a HostConnectFault
             raise unrecognized(tools, call, host) from failed
         raise
     return _facts(tools, host)
