@@ -244,3 +244,23 @@ def test_reconnect_with_a_wrong_clock_is_resumed() -> None:
         outcome = resume(here.engine())
         assert outcome.exit_code == 0, outcome
         complete(here, "revive")
+
+
+def test_rollback_knows_the_certificate_that_vcenter_gave_the_host() -> None:
+    """vCenter's own CA replaces a host's certificate when it is added; its door is closed again all the same."""
+    from providers.twin.soap.certificate import make_certificate
+
+    def replaced(house: Any) -> None:
+        with house.change():
+            box = house.box(MAC)
+            box.running.certificate = make_certificate("esx01.lab.example").certificate
+            house.inventory.mark(box)
+
+    with two_hosts() as here:
+        step = next(s for s in here.plan.steps if s.operation == "vswitch.add" and s.address.key == "esx01")
+        fault = {"kind": "fault", "method": "AddVirtualSwitch", "fault": "vmodl.fault.NotEnoughLicenses"}
+        outcome = here.apply(Injection(step.id, [fault], "call", replaced), on_failure="rollback")
+        assert outcome.exit_code == 4, outcome
+        assert not here.opened.dump()["machines"][MAC]["maintenance"]
+        restored(here)
+        assert not [r for r in here.records() if r.get("effect") == "void"]

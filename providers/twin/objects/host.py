@@ -256,6 +256,15 @@ class HostObject(HouseObject):
             found.append(data("HostFileSystemMountInfo", mountInfo=info, volume=volume))
         return found
 
+    @prop("config.certificate")
+    def certificate(self) -> Any:
+        """The PEM that the host shows, as signed bytes; unset where nothing runs."""
+        box = self.box
+        if box.running is None:
+            return None
+        pem = tls_identity(self.house.name, box).certificate.encode()
+        return [Vm.byte(each - 256 if each > 127 else each) for each in pem]
+
     @prop("config.lockdownMode")
     def lockdown(self) -> str:
         return "lockdownDisabled"
@@ -270,7 +279,7 @@ class HostObject(HouseObject):
             "HostConfigInfo", host=self.ref(), product=self.product(), network=self.network_info(),
             virtualNicManagerInfo=self.nic_manager_info(), service=self.service_info(), firewall=self.firewall_info(),
             option=self.option_values(), optionDef=self.option_definitions(), dateTimeInfo=self.date_time_info(),
-            fileSystemVolume=self.volumes(), lockdownMode=self.lockdown(), adminDisabled=False,
+            fileSystemVolume=self.volumes(), lockdownMode=self.lockdown(), adminDisabled=False, certificate=self.certificate(),
             deploymentInfo=data("HostDeploymentInfo", bootedFromStatelessCache=False), wakeOnLanCapable=False,
         )
 
