@@ -41,6 +41,7 @@ class DiffInputs:
     replaces: frozenset[Address] = frozenset()
     keep: frozenset[Address] = frozenset()  # `removed` with destroy: false
     options: Mapping[str, Any] = field(default_factory=dict)
+    leaving: str = "no longer declared"  # why what is not desired leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class _Differ:
     # --- hosts ----------------------------------------------------------------------------------------------
 
     def _host(self, root: Address, hanging: tuple[Address, ...]) -> None:
+        if root not in self.inputs.desired and root not in self.inputs.recorded:
+            return  # what nobody manages is never touched, whatever hangs on it
         change = self._object(root)
         if change is None:
             resource = self.inputs.desired.get(root)
@@ -232,7 +235,7 @@ class _Differ:
             why = "was adopted: stays as it is" if recorded.origin == "adopted" else "stays as it is"
             return Change(address, Action.FORGET, recorded.attributes, None, reason=why)
         return Change(address, Action.DELETE, observed(rtype, found if found is not None else recorded.attributes),
-                      None, reason="no longer declared")
+                      None, reason=self.inputs.leaving)
 
     def _create(self, rtype: ResourceType, resource: Resource, reason: str) -> Change:
         after = dict(resource.attributes)

@@ -56,7 +56,7 @@ def _find_cycle(missing: Mapping[T, set[T]]) -> list[T]:
     return path[seen[node]:][::-1]
 
 
-def closure(starts: Iterable[T], edges: Mapping[T, Collection[T]]) -> set[T]:
+def closure(starts: Iterable[T], edges: Mapping[T, Iterable[T]]) -> set[T]:
     """Everything reachable from `starts`, the starts included."""
     found: set[T] = set()
     stack = list(starts)

@@ -6,14 +6,12 @@ digest, the digest of every image, and a live digest per planned address.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 from planner.catalog import GUARDS, Catalog
 from planner.diff import DiffInputs, DiffResult, compute, manual
-from planner.graph import closure
 from planner.model import (
     Action,
     Address,
@@ -29,6 +27,7 @@ from planner.model import (
     StateResource,
 )
 from planner.planfile import decode_plan, encode_plan, is_plan, plan_document
+from planner.selection import check_asked, selection
 from planner.snapshot import find_drift, from_state, live_digests
 from planner.steps import back_out, compile_steps
 
@@ -96,15 +95,19 @@ def build_plan(inputs: PlanInputs) -> Plan:
     _check_instance(state, live)
     recorded = apply_moved(state.resources if state else {}, fleet.moved)
     desired = {} if options.destroy else dict(fleet.resources)
-    _check_asked(inputs.catalog, fleet, recorded, options)
-    selected = _selection(fleet, recorded, options)
+    if options.destroy and options.replaces:
+        raise FleetError("--replace and --destroy exclude each other")
+    check_asked(inputs.catalog, fleet, recorded, (*options.targets, *options.excludes), options.replaces)
+    selected = selection(inputs.catalog, fleet, recorded, options.targets, options.excludes,
+                         destroy=options.destroy)
     if selected is not None:
-        desired = {a: r for a, r in desired.items() if a in selected or a.root in selected}
-        recorded = {a: r for a, r in recorded.items() if a in selected or a.root in selected}
+        kept = {a.root for a in selected} - selected if options.destroy else set()  # where only a child was named
+        desired = {a: r for a, r in fleet.resources.items() if a in (kept if options.destroy else selected)}
+        recorded = {a: r for a, r in recorded.items() if a in selected or a in kept}
     result = compute(DiffInputs(
         inputs.catalog, desired, recorded, live, inputs.image_digests, inputs.power,
         frozenset(options.replaces), frozenset(a for a, destroy in fleet.removed.items() if not destroy),
-        inputs.provider_options,
+        inputs.provider_options, "asked for by destroy" if options.destroy else "no longer declared",
     ))
     changes = {**result.changes, **_moves(fleet, state, recorded, desired, result.changes)}
     diagnostics = [*live.diagnostics, *result.diagnostics, *_check_lifecycle(fleet, result)]
@@ -119,7 +122,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
     return Plan(
         fleet.name, inputs.tool, state.lineage if state else "", state.serial if state else 0, live.instance,
         fleet.digest, live_digests(inputs.catalog, live, touched), dict(inputs.image_digests), drift,
-        tuple(changes.values()), steps, tuple(str(a) for a in live.unmanaged), fleet.checks,
+        tuple(changes.values()), steps, tuple(str(a) for a in live.unmanaged if a not in changes), fleet.checks,
         (*fleet.warnings, *(d for d in diagnostics if d.severity == "warning")), inputs.now, inputs.by,
         inputs.live is not None, fleet.path, _options_record(options),
     )
@@ -170,27 +173,6 @@ def _check_instance(state: State | None, live: Live) -> None:
             remedy="point provider.vsphere.server at the vCenter that the state describes, or use another fleet name"))
 
 
-def _check_asked(catalog: Catalog, fleet: Fleet, recorded: Mapping[Address, StateResource],
-                 options: PlanOptions) -> None:
-    """Every address of the command line must name something: one that does not would select nothing, silently."""
-    everything = {*fleet.resources, *recorded}
-    wrong: list[Diagnostic] = []
-    for address in dict.fromkeys((*options.targets, *options.excludes, *options.replaces)):
-        if not _matching(everything, (address,)):
-            near = get_close_matches(str(address), map(str, everything), 1)
-            wrong.append(Diagnostic("error", "no such address in this fleet", str(address),
-                                    remedy=f"did you mean {near[0]}?" if near else
-                                    "`fleet graph` and `fleet state list` show the addresses there are"))
-        elif address in options.replaces and (address not in fleet.resources or options.destroy):
-            wrong.append(Diagnostic("error", "--replace names one declared object", str(address),
-                                    remedy="give the whole address, once for each object, and no --destroy"))
-        elif address in options.replaces and catalog.types[address.rtype].setting:
-            wrong.append(Diagnostic("error", f"{address.rtype} is a setting, and cannot be replaced", str(address),
-                                    remedy="change its values instead"))
-    if wrong:
-        raise FleetError(*wrong)
-
-
 def check_plan(catalog: Catalog, plan: Plan) -> None:
     """Refuse a plan that this catalogue cannot run, before anything starts. Raises FleetError."""
     wrong: dict[str, None] = {}
@@ -222,44 +204,6 @@ def _check_lifecycle(fleet: Fleet, result: DiffResult) -> list[Diagnostic]:
     return found
 
 
-def _selection(fleet: Fleet, recorded: Mapping[Address, StateResource], options: PlanOptions) -> set[Address] | None:
-    """What `--target` (with what it needs) and `--exclude` (with what needs it) leave; None: everything."""
-    if not options.targets and not options.excludes:
-        return None
-    everything = set(fleet.resources) | set(recorded)
-    needs: dict[Address, set[Address]] = {}
-    for address, resource in fleet.resources.items():
-        needs.setdefault(address, set()).update(resource.references)
-        if address.child_type:
-            needs[address].add(address.root)
-            needs.setdefault(address.root, set())
-    selected = everything
-    if options.targets:
-        starts = _matching(everything, options.targets)
-        selected = closure(starts, needs)
-    if options.excludes:
-        needed_by: dict[Address, set[Address]] = {}
-        for address, wanted in needs.items():
-            for want in wanted:
-                needed_by.setdefault(want, set()).add(address)
-        out: set[Address] = closure(_matching(everything, options.excludes), needed_by)
-        selected = selected - out
-    return selected
-
-
-def _matching(everything: Collection[Address], names: Iterable[Address]) -> list[Address]:
-    """`host.esx` names every host of the block; a host names what hangs on it."""
-    wanted = set(names)
-    blocks = {(a.type, a.label) for a in wanted if not a.key and not a.child_type}
-    return [a for a in everything if a in wanted or a.root in wanted or (a.type, a.label) in blocks]
-
-
 def needs_steps(changes: Iterable[Change]) -> list[Change]:
     """The changes that a reviewer counts: everything but plain bookkeeping."""
     return [c for c in changes if c.action is not Action.NOOP]
-
-
-def selected_resources(fleet: Fleet, plan: Plan) -> dict[Address, Resource]:
-    """The declared resources that the plan's options leave selected; used by read-back and outputs."""
-    chosen = _selection(fleet, {}, plan_options(plan))
-    return {a: r for a, r in fleet.resources.items() if chosen is None or a in chosen or a.root in chosen}

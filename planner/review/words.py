@@ -166,9 +166,10 @@ def nothing(review: Review) -> str:
     tail = f" But {count(failed, 'check')} failed." if failed else ""
     options = review.plan.options
     source = "vCenter" if review.plan.refreshed else "state"
+    selected = options.get("targets") or options.get("excludes")
     if options.get("destroy"):
-        said = f"{source} has nothing that this fleet manages"
-    elif options.get("targets") or options.get("excludes"):
+        said = f"{source} has nothing {'of what was selected' if selected else 'that this fleet manages'}"
+    elif selected:
         said = f"what was selected is in {source} as the fleet says"
     else:
         said = f"{source} is as the fleet says"

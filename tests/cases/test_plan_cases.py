@@ -84,7 +84,7 @@ def _plan(case: dict[str, Any]) -> Plan:
         catalog(), Fleet("lab", "lab.yaml", "/", resources), State("l", 1, "lab", "vc", state),
         Live("vc", objects, hosts, unmanaged, unread), {"esxi8": "d1"},
         lambda _declared: str(case.get("power", "twin")),
-        PlanOptions(replaces=tuple(Address.parse(a) for a in case.get("replace", ())),
+        PlanOptions(*(tuple(map(Address.parse, case.get(k, ()))) for k in ("target", "exclude", "replace")),
                     destroy=bool(case.get("destroy"))))
     return build_plan(inputs)
 
@@ -126,6 +126,8 @@ def test_case(path: Path) -> None:
         assert found == case["changes"]
     if "disruptive" in case:
         assert [f"{s.operation} {s.address.name}" for s in plan.steps if s.disruptive] == case["disruptive"]
+    if "unmanaged" in case:
+        assert list(plan.unmanaged) == case["unmanaged"]
     if "warnings" in case:
         assert [d.detail for d in plan.diagnostics] == case["warnings"]
 
