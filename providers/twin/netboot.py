@@ -23,6 +23,7 @@ from providers.boot.payload import Stopped, boot_options, deliver, message, thum
 
 CHUNK = 1 << 18
 HTTP_SECONDS = 10.0
+TFTP_TRIES = 4
 HTTP_TRIES = 3
 DEFAULT_VERSION, DEFAULT_BUILD = "8.0.3", "24022510"  # where boot.cfg has no `build=` line
 _BUILD = re.compile(r"(\d+\.\d+\.\d+)-(?:\d+\.)*(\d+)\Z")
@@ -146,17 +147,26 @@ def _announce(machine: Machine, certificate: str, loaded: _Loaded, version: str,
 
 
 def tftp_fetch(host: str, port: int, name: str, *, timeout: float = 1.0, retries: int = 6) -> bytes:
-    """One file by TFTP, as firmware does it: block size 1428, size asked for. Raises BootFailed."""
+    """One file by TFTP, as firmware does it: block size 1428, size asked for. Raises BootFailed.
+
+    A transfer that breaks is started again, as firmware does: tftpy's client gives up on a repeated OACK, which a
+    server sends whenever a busy machine answers it late.
+    """
     import tftpy
 
     logging.getLogger("tftpy").setLevel(logging.CRITICAL + 1)
-    output = io.BytesIO()
-    try:
-        client = tftpy.TftpClient(host, port, options={"blksize": 1428, "tsize": 0}, localip="", flock=False)
-        client.download(name, output, timeout=timeout, retries=retries)
-    except (tftpy.TftpShared.TftpException, OSError) as error:
-        raise BootFailed(f"TFTP {name}: {error}") from error
-    return output.getvalue()
+    last: Exception | None = None
+    for _ in range(TFTP_TRIES):
+        output = io.BytesIO()
+        try:
+            client = tftpy.TftpClient(host, port, options={"blksize": 1428, "tsize": 0}, localip="", flock=False)
+            client.download(name, output, timeout=timeout, retries=retries)
+            return output.getvalue()
+        except tftpy.TftpShared.TftpFileNotFoundError as error:
+            raise BootFailed(f"TFTP {name}: {error}") from error
+        except (tftpy.TftpShared.TftpException, OSError) as error:
+            last = error
+    raise BootFailed(f"TFTP {name}: {last}") from last
 
 
 def http_fetch(url: str, *, keep: bool) -> bytes:
