@@ -14,6 +14,7 @@ from planner.execute.engine import resume, rollback
 from planner.model import Step
 from tests.faults.kit import Bench, Rule, applied, bench, restored, two_hosts, two_hosts_done
 from tests.support.lab import CATALOG
+from tests.support.twin import vcenter
 
 DEFINITE = "vmodl.fault.NotEnoughLicenses"
 DOUBTFUL = "vmodl.fault.SystemError"
@@ -182,10 +183,7 @@ def test_a_rollback_on_failure_that_fails_is_3_and_resumed_as_a_rollback() -> No
 
 def elsewhere(house: Any) -> None:
     """Somebody else changes a service of the host meanwhile."""
-    from pyVmomi import vim
-
-    content: Any = vim.ServiceInstance("ServiceInstance", house.stub()).RetrieveContent()
-    host = content.searchIndex.FindByDnsName(None, "esx01.lab.example", False)
+    host = vcenter(house).searchIndex.FindByDnsName(None, "esx01.lab.example", False)
     host.configManager.serviceSystem.UpdateServicePolicy("TSM-SSH", "automatic")
 
 
