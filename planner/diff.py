@@ -159,7 +159,10 @@ class _Differ:
         if not program.reset:
             if address in self.inputs.live.unread or address.root in self.inputs.live.unread:
                 why = self.inputs.live.unread.get(address) or self.inputs.live.unread[address.root]
-                self.diagnostics.append(Diagnostic("error", "live could not be read", why, address=address))
+                unread = Diagnostic("error", "live could not be read", why, address=address.root, remedy=(
+                    f"see what vCenter says of it, or plan without it: --exclude '{address.root}'"))
+                if self.diagnostics[-1:] != [unread]:  # once for the host, not for each object on it
+                    self.diagnostics.append(unread)
                 return None
             return self._object(address)
         rtype = self.catalog.types[address.rtype]
