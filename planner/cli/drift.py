@@ -49,7 +49,7 @@ def look(place: Bench) -> DriftView:
     void = frozenset(address for address, p in result.programs.items() if p.reset or p.reborn)
     return DriftView(
         fleet.name, live.instance, find_drift(place.catalog, recorded, live, fleet.resources, void),
-        tuple(str(address) for address in void if address in live.hosts and address in recorded),
+        tuple(str(a) for a in void if a in live.hosts and a in recorded and a not in live.unread),
         {str(address): why for address, why in live.unread.items()}, tuple(str(u) for u in live.unmanaged),
         live.diagnostics)
 

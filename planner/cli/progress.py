@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from planner.catalog import GUARDS
 from planner.cli.terminal import answer_json, is_terminal, note, paint
 from planner.cli.who import timestamp
 from planner.model import Address, Step
@@ -82,8 +83,8 @@ class PlainLines:
         return len(str(self.total))
 
     def _tail(self, event: Event) -> str:
-        if event.message:
-            return f": {clean(event.message)}"
+        if event.message:  # of a skipped step it is its guard
+            return f": {clean(GUARDS.get(event.message, event.message))}"
         began = self.began.get(event.step)
         seconds = time.monotonic() - began if began is not None else 0.0
         return f" ({seconds:.1f} s)" if seconds >= 0.1 else ""

@@ -29,9 +29,14 @@ def render(view: DriftView, colours: Paint | None = None) -> str:
     """The whole listing, the summary last."""
     paint = colours or Paint()
     blocks = [list(block) for block in (_drift(view, paint), _hosts(view, paint), _unmanaged(view, paint))]
-    total = f"Drift: {count(len(view.drift), 'attribute or object', 'attributes or objects')}." if view.drift else \
-        "No drift: everything managed is as state expects."
-    blocks.append([paint.yellow(total) if view.drift else paint.green(total)])
+    unread = f" {count(len(view.unread), 'object')} could not be read." if view.unread else ""
+    if view.drift:
+        total = f"Drift: {count(len(view.drift), 'attribute or object', 'attributes or objects')}.{unread}"
+    elif view.unread:
+        total = f"No drift in what could be read.{unread}"
+    else:
+        total = "No drift: everything managed is as state expects."
+    blocks.append([paint.yellow(total) if view.drift or view.unread else paint.green(total)])
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 

@@ -80,12 +80,15 @@ def _plan(case: dict[str, Any]) -> Plan:
         state[HOST] = StateResource(HOST, origins, BODY, "host-1", facts)
     unread = {HOST: "not responding"} if hosts and hosts[HOST].connection != "connected" else {}
     unmanaged = tuple(a for a in objects if a.child_type and a not in resources and a not in state)
+
+    def named(option: str) -> tuple[Address, ...]:
+        return tuple(map(Address.parse, case.get(option, ())))
+
     inputs = PlanInputs(
         catalog(), Fleet("lab", "lab.yaml", "/", resources), State("l", 1, "lab", "vc", state),
         Live("vc", objects, hosts, unmanaged, unread), {"esxi8": "d1"},
         lambda _declared: str(case.get("power", "twin")),
-        PlanOptions(*(tuple(map(Address.parse, case.get(k, ()))) for k in ("target", "exclude", "replace")),
-                    destroy=bool(case.get("destroy"))))
+        PlanOptions(named("target"), named("exclude"), named("replace"), destroy=bool(case.get("destroy"))))
     return build_plan(inputs)
 
 

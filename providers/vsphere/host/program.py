@@ -71,8 +71,12 @@ def _boot(given: ProgramInput) -> tuple[Draft, ...]:
 
 def _revive(given: ProgramInput, live: LiveHost) -> Program:
     tail = (VERIFY,) if live.in_maintenance else (VERIFY, EXIT)
+    ends = Diagnostic(
+        "warning", "virtual machines are registered on this host, which does not answer", _names(live.vms),
+        address=given.change.address,
+        remedy="make sure that they run elsewhere, or nowhere: if the host still runs, booting it ends them")
     return Program((*_boot(given), *_door(given), DISCONNECT, RECONNECT, *_move(given.change)), tail, reset=True,
-                   window=True, reborn=True)
+                   window=True, reborn=True, diagnostics=(ends,) if live.vms else ())
 
 
 def _move(change: Change) -> tuple[Draft, ...]:
