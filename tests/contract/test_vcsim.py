@@ -20,7 +20,7 @@ from planner.model import Address, Attrs, FleetError, Live, SecretRef
 from planner.ports import Call
 from tests.contract.vcsim.peer import Vcsim, build, running
 
-pytestmark = pytest.mark.vcsim
+pytestmark = [pytest.mark.vcsim, pytest.mark.timeout(900)]  # the first one waits for the build
 
 PASSWORD = "VCSIM_PASSWORD"
 DC, CLUSTER, FOLDER = (Address.parse(text) for text in ("datacenter.dc0", "cluster.prod", "folder.edge"))
