@@ -404,6 +404,11 @@ class Plan:
         """Nothing to do: no step, and no bookkeeping (adopt, forget) either."""
         return not self.steps and not any(c.adopted or c.action is not Action.NOOP for c in self.changes)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing to do, and nothing that state would remember: what is blocked stays as it is."""
+        return self.empty and all(c.reason.startswith("blocked") for c in self.changes)
+
 
 # --- state ------------------------------------------------------------------------------------------------
 

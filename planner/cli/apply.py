@@ -92,7 +92,7 @@ def run_plan(place: Bench, plan: Plan, conduct: Conduct, *, details: bool) -> in
     from planner.execute.engine import apply as start
 
     show_plan(plan, place.catalog, Style(conduct.json, details=details), lines=True)
-    if plan.empty and not plan.changes:
+    if plan.idle:
         return 0
     if not plan.empty:
         place.secrets.check(place.fleet, {step.address.root for step in plan.steps})

@@ -84,7 +84,7 @@ def apply(engine: Engine, plan: Plan, options: ApplyOptions = ApplyOptions(),
         state = settle(store, engine.catalog)
         live = engine.live.snapshot(engine.fleet, apply_moved(state.resources if state else {}, engine.fleet.moved))
         check_fresh(engine, plan, state, live, images)
-        if plan.empty and not plan.changes:
+        if plan.idle:
             return Outcome(0, "", "nothing to change")
         for session in engine.sessions.values():
             session.prepare(plan.steps)
@@ -252,7 +252,10 @@ def _finish(run: Run, outcome: str, code: int, message: str) -> Outcome:
     state = run.projector.state()
     if outcome == "applied":
         state = replace(state, outputs=encode(dict(run.engine.outputs(state))))
-    run.engine.store.write(replace(state, complete=True))
+    try:
+        run.engine.store.write(replace(state, complete=True))
+    except FleetError as error:  # the end is on disk: readers take the state from the journal
+        message += f"; the journal has it all, but its checkpoint is missing: {error}"
     run.journal.close()
     run.engine.listener(Event("end", message=message))
     return Outcome(code, run.journal.run, message)

@@ -66,6 +66,21 @@ def validate(attributes: Attrs) -> Iterable[str]:
         yield "a cluster is in a `datacenter` or in a `folder`: set one of the two"
 
 
+def touches_vms(before: Attrs | None, wanted: Attrs | None) -> str:
+    """What DRS and HA do to virtual machines when they are switched."""
+    old, new = ({k: dict(v) for k, v in (a or {}).items() if isinstance(v, Mapping)} for a in (before, wanted))
+    found = []
+    drs, had = new.get("drs", {}), old.get("drs", {})
+    if had.get("enabled") is True and drs.get("enabled") is False:
+        found.append("turning DRS off removes the cluster's resource pools for good")
+    on = drs.get("enabled", had.get("enabled")) is not False
+    if on and drs.get("automation", had.get("automation")) == "fullyAutomated" and had != {**had, **drs}:
+        found.append("DRS moves running VMs from now on")
+    if old.get("ha", {}).get("enabled") is True and new.get("ha", {}).get("enabled") is False:
+        found.append("HA restarts no VM of a lost host any more")
+    return "; ".join(found)
+
+
 CLUSTER = ResourceType(
     name="cluster",
     doc="A cluster of hosts.",
@@ -90,7 +105,8 @@ CLUSTER = ResourceType(
         Operation("cluster.create", "Folder.CreateClusterEx", "create", "Create the cluster.", create,
                   ("name", "datacenter", "folder", "drs", "ha"), inverse="cluster.destroy"),
         Operation("cluster.update", "ClusterComputeResource.ReconfigureComputeResource_Task", "update",
-                  "Set DRS and HA; what is not named stays.", update, ("drs", "ha"), inverse="cluster.update"),
+                  "Set DRS and HA; what is not named stays.", update, ("drs", "ha"), inverse="cluster.update",
+                  disruptive=touches_vms),
         Operation("cluster.rename", "ClusterComputeResource.Rename_Task", "update", "Rename the cluster.", rename,
                   ("name",), inverse="cluster.rename"),
         Operation("cluster.destroy", "ClusterComputeResource.Destroy_Task", "delete",

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from planner.execute.engine import apply, resume, rollback
-from planner.model import Action, Address, FleetError, Incomplete, Inverse, Lifecycle, Stale, State, StateResource
+from planner.model import Action, Address, Change, FleetError, Incomplete, Inverse, Lifecycle, Stale, State, StateResource
 from planner.plan import decode_plan, encode_plan, is_plan
 from state.local import open_store
 from tests.support.toy import World, toy_engine, toy_fleet, toy_plan
@@ -199,3 +199,11 @@ def test_a_plan_file_that_was_edited_is_refused() -> None:
     assert decode_plan(msgspec.json.encode(msgspec.json.decode(data), order="deterministic")).steps
     with pytest.raises(FleetError, match="changed after it was made"):
         decode_plan(data.replace(b'"q"', b'"z"'))
+
+
+def test_a_plan_of_blocked_hosts_only_is_idle() -> None:
+    blocked = Change(Address("box", "x"), Action.NOOP, {}, {}, reason="blocked: somebody disconnected it")
+    plan = replace(toy_plan(toy_fleet({}), World(), None), changes=(blocked,))
+    assert plan.idle
+    assert not replace(plan, changes=(replace(blocked, reason="moved from box.y"),)).idle
+    assert not replace(plan, changes=(replace(blocked, adopted=True),)).idle

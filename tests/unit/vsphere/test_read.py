@@ -10,7 +10,7 @@ from pyVmomi import vim
 from planner.model import Action, Attrs, Change, StepFailed, Unknown
 from providers.vsphere.tools import quoted, unquoted
 from providers.vsphere.types import option
-from providers.vsphere.types.cluster import settings
+from providers.vsphere.types.cluster import settings, touches_vms
 from providers.vsphere.types.dns import DNS
 from providers.vsphere.types.nfs import NFS
 from providers.vsphere.types.ntp import NTP
@@ -227,3 +227,17 @@ def test_names_come_back_as_they_were_written(name: str) -> None:
     # the server escapes slashes, backslashes, and the percents that begin no escape sequence
     stored = quoted(name).replace("/", "%2f").replace("\\", "%5c")
     assert unquoted(stored) == name
+
+
+@pytest.mark.parametrize(("before", "after", "words"), [
+    ({"drs": {"enabled": False}}, {"drs": {"enabled": True, "automation": "fullyAutomated"}}, "moves running VMs"),
+    ({"drs": {"automation": "manual"}}, {"drs": {"automation": "fullyAutomated"}}, "moves running VMs"),
+    ({"drs": {"enabled": False}}, {"drs": {"enabled": True, "automation": "manual"}}, ""),
+    ({"drs": {"enabled": True}}, {"drs": {"enabled": False}}, "resource pools"),
+    ({"drs": {"enabled": True, "automation": "fullyAutomated"}, "ha": {"enabled": True}},
+     {"drs": {"enabled": True, "automation": "fullyAutomated"}, "ha": {"enabled": False}}, "HA restarts no VM"),
+    ({"ha": {"enabled": False}}, {"ha": {"enabled": True}}, "")])
+def test_what_a_cluster_does_to_virtual_machines(before: Attrs, after: Attrs, words: str) -> None:
+    found = touches_vms(before, after)
+    assert words in found
+    assert bool(found) == bool(words)
