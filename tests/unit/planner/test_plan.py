@@ -11,7 +11,18 @@ import msgspec
 import pytest
 
 from planner.execute.engine import apply, resume, rollback
-from planner.model import Action, Address, Change, FleetError, Incomplete, Inverse, Lifecycle, Stale, State, StateResource
+from planner.model import (
+    Action,
+    Address,
+    Change,
+    FleetError,
+    Incomplete,
+    Inverse,
+    Lifecycle,
+    Stale,
+    State,
+    StateResource,
+)
 from planner.plan import decode_plan, encode_plan, is_plan
 from state.local import open_store
 from tests.support.toy import World, toy_engine, toy_fleet, toy_plan
