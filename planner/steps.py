@@ -41,7 +41,8 @@ def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs:
         if catalog.types[address.rtype].shared:
             rid.setdefault(address.root, []).append((address, attributes))
     chains: dict[tuple[Address, str], list[_Placed]] = {}
-    roots = list(dict.fromkeys([*programs, *(a.root for a in changes)]))
+    elsewhere = (a.root for a in changes if a.root not in programs)  # vCenter's own objects come first where they can
+    roots = list(dict.fromkeys([*elsewhere, *programs]))
     children: dict[Address, list[Change]] = {}
     for change in changes.values():
         if change.address.child_type:
