@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from planner.execute.perform import perform
-from planner.execute.project import Projector, base_of, is_open, next_serial, settle
+from planner.execute.project import Projector, base_of, current_state, is_open, next_serial, settle
 from planner.execute.run import Engine, Outcome, Run, Who
 from planner.execute.undo import booted_again, left_over, reversed_needs, undo
 from planner.execute.walk import Policy, Walk, Walked
@@ -177,12 +177,12 @@ def _reopen(engine: Engine, info: RunInfo) -> tuple[Run, Sequence[Record]]:
     records = list(journal.records())
     plan = decode_plan(store.plan(info.run))
     check_plan(engine.catalog, plan)
-    live = engine.live.snapshot(engine.fleet, _known(store.read()))
+    head, base = records[0] if records else {}, base_of(store, info)
+    live = engine.live.snapshot(engine.fleet, _known(engine, base, head))
     if plan.instance != live.instance:
         raise FleetError(Diagnostic("error", "that run was made on another vCenter",
                                     f"run: {plan.instance}, this server: {live.instance}"))
-    head = records[0] if records else {}
-    projector = Projector(base_of(store, info), plan, engine.catalog, info.run,
+    projector = Projector(base, plan, engine.catalog, info.run,
                           str(head.get("lineage", "")))
     run = Run(engine, plan, journal, projector, live)
     for record in records:
@@ -190,8 +190,11 @@ def _reopen(engine: Engine, info: RunInfo) -> tuple[Run, Sequence[Record]]:
     return run, records
 
 
-def _known(state: State | None) -> dict[Address, StateResource]:
-    return dict(state.resources) if state else {}
+def _known(engine: Engine, base: State | None, head: Record) -> dict[Address, StateResource]:
+    """All that the run ever knew: what it forgot or removed meanwhile is still referred to (a host's old cluster)."""
+    moved = [(Address.parse(a), Address.parse(b)) for a, b in head.get("moved", ())]
+    now = current_state(engine.store, engine.catalog)
+    return {**apply_moved(base.resources if base else {}, moved), **(now.resources if now else {})}
 
 
 def _boot_again(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from planner.model import (
     Attrs,
     Change,
     Fleet,
+    FleetError,
     Inverse,
     Live,
     Plan,
@@ -112,7 +114,8 @@ class Run:
         self.journal.append(record)
         self.replay(record)
         if self.engine.clock.now() - self._written > CHECKPOINT_SECONDS:
-            self.checkpoint()
+            with suppress(FleetError):  # the journal has it; where the disk is full, the next record says so
+                self.checkpoint()
         if step is not None:
             message = str(data.get("error") or data.get("reason") or data.get("guard") or "")
             self.engine.listener(Event(kind, step.id, str(step.address), step.operation, message, record))
