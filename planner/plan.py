@@ -92,7 +92,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
     """Diff and compile. Raises FleetError with every diagnostic that makes a plan impossible."""
     fleet, state, options = inputs.fleet, inputs.state, inputs.options
     live = inputs.live if inputs.live is not None else from_state(state)
-    _check_instance(state, live)
+    check_instance(state, live)
     recorded = apply_moved(state.resources if state else {}, fleet.moved)
     desired = {} if options.destroy else dict(fleet.resources)
     if options.destroy and options.replaces:
@@ -165,7 +165,8 @@ def plan_options(plan: Plan) -> PlanOptions:
     )
 
 
-def _check_instance(state: State | None, live: Live) -> None:
+def check_instance(state: State | None, live: Live) -> None:
+    """Raise FleetError where the state was made on another vCenter than the one that was read."""
     if state is not None and state.instance and live.instance and state.instance != live.instance:
         raise FleetError(Diagnostic(
             "error", "this state belongs to another vCenter",

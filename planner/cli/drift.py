@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from planner.cli import options
-from planner.cli.terminal import answer_json, emit, paint, show_diagnostics
+from planner.cli.terminal import answer_json, emit_text, paint, show_diagnostics
 from planner.cli.wiring import LIVE, Bench, Source, bench, image_digests
 from planner.model import Drift, FleetError, encode
 from planner.review.drift import DriftView, render
@@ -26,19 +26,20 @@ def command(path: options.Path, detailed_exitcode: options.DetailedExitcode = Fa
             "drift": [_data(d) for d in view.drift], "reborn": list(view.reborn), "unread": dict(view.unread),
             "unmanaged": list(view.unmanaged)})
     else:
-        emit(render(view, paint()))
+        emit_text(render(view, paint()))
     return 2 if detailed_exitcode and view.drift else 0
 
 
 def look(place: Bench) -> DriftView:
-    """Read live and compare it with state. Raises FleetError where live contradicts the fleet."""
+    """Read live and compare it with state. Raises FleetError where live contradicts the fleet, or is another's."""
     from planner.diff import DiffInputs, compute
-    from planner.plan import apply_moved
+    from planner.plan import apply_moved, check_instance
     from planner.snapshot import find_drift
 
     fleet = place.fleet
     recorded = apply_moved(place.state.resources if place.state else {}, fleet.moved)
     live = place.sessions.live.snapshot(fleet, recorded)
+    check_instance(place.state, live)
     errors = [d for d in live.diagnostics if d.severity == "error"]
     if errors:
         raise FleetError(*errors)
