@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.cli.terminal import Usage, answer_json, emit, paint
+from planner.cli.terminal import Usage, answer_json, emit, emit_text, paint
 from planner.cli.version import tool
 from planner.cli.who import host, timestamp, user
 from planner.cli.wiring import LIVE, Bench, image_digests
@@ -88,7 +88,7 @@ def show_plan(plan: Plan, catalog: Catalog, style: Style, *, lines: bool = False
     else:
         from planner.review.text import render as text
 
-        emit(text(view, paint()))
+        emit_text(text(view, paint()))
 
 
 def write_plan(plan: Plan, path: str) -> None:

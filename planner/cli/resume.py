@@ -6,7 +6,7 @@ import typer
 
 from planner.cli import options
 from planner.cli.running import Conduct, Job, approve, refuse_locked
-from planner.cli.terminal import emit, paint
+from planner.cli.terminal import emit_text, paint
 from planner.cli.wiring import Source, bench
 from planner.model import Diagnostic, FleetError
 
@@ -35,7 +35,7 @@ def command(path: options.Path, auto_approve: options.AutoApprove = False, reaso
         view = journal_view(info.run, place.store.records(info.run), plan)
         backward = any(one.what == "rollback" for one in view.sessions)
         if not as_json:
-            emit(render(view, paint()))
+            emit_text(render(view, paint()))
         place.secrets.check(place.fleet, {step.address.root for step in plan.steps})
         approve(conduct, f"{'Go on rolling back' if backward else 'Finish'} run {info.run}?")
         settled = {s.id for s in view.steps if s.outcome in (("undone",) if backward else ("done", "skipped"))}

@@ -8,7 +8,7 @@ import typer
 
 from planner.cli import options
 from planner.cli.running import Conduct, Job, approve, refuse_locked
-from planner.cli.terminal import answer_json, emit, paint
+from planner.cli.terminal import answer_json, emit_text, paint
 from planner.cli.wiring import Bench, Source, bench
 from planner.model import Diagnostic, FleetError, Plan, Step, encode
 from planner.ports import RunInfo
@@ -79,4 +79,4 @@ def _show(place: Bench, info: RunInfo, plan: Plan, undo: list[Step], *, as_json:
                       for s in plan.steps if s.irreversible]}, lines=True)
         return
     view = review(plan, place.catalog, undo, details=details)
-    emit(render(info.run, f"{info.started} by {info.who}@{info.host}", view, paint()))
+    emit_text(render(info.run, f"{info.started} by {info.who}@{info.host}", view, paint()))

@@ -9,7 +9,7 @@ import typer
 
 from planner.cli import options
 from planner.cli.planning import Style, read_file, show_plan
-from planner.cli.terminal import answer_json, emit, paint
+from planner.cli.terminal import answer_json, emit, emit_text, paint
 from planner.model import Diagnostic, FleetError, Plan
 from planner.ports import Record
 
@@ -55,7 +55,7 @@ def _show_journal(path: Path, data: bytes, style: Style) -> None:
     elif style.markdown:
         emit(render_markdown(view).rstrip("\n"))
     else:
-        emit(render(view, paint()))
+        emit_text(render(view, paint()))
 
 
 def _records(path: Path, data: bytes) -> list[Record]:

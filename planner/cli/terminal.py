@@ -9,10 +9,15 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any, TextIO
 
 from planner.model import Diagnostic, FleetError, encode
-from planner.review.paint import Paint, clean
+from planner.review.paint import Paint, clean, fit
+
+
+ALIKE = 3
+"""How many diagnostics of one place and kind are printed in full."""
 
 
 class Usage(FleetError):
@@ -42,6 +47,19 @@ def emit(text: str, stream: TextIO | None = None) -> None:
     except UnicodeEncodeError:
         out.write(text.encode("ascii", "backslashreplace").decode("ascii") + "\n")
         out.flush()
+
+
+def emit_text(text: str, stream: TextIO | None = None) -> None:
+    """Print text for people: on a terminal its lines break between words, elsewhere they stay whole."""
+    out = sys.stdout if stream is None else stream
+    emit(fit(text, _width(out)) if is_terminal(out) else text, out)
+
+
+def _width(out: TextIO) -> int:
+    try:
+        return max(40, os.get_terminal_size(out.fileno()).columns)
+    except (OSError, ValueError):  # what calls itself a terminal need not be one
+        return 80
 
 
 def _drop(stream: TextIO) -> None:
@@ -103,10 +121,14 @@ def diagnostic_text(found: Diagnostic, colours: Paint) -> str:
 
 
 def show_diagnostics(found: Iterable[Diagnostic]) -> None:
-    """Print diagnostics for people, to stderr."""
+    """Print diagnostics for people, to stderr. What one line of a profile does to 1,000 hosts is shown for a few."""
     colours = paint(sys.stderr)
-    for one in found:
-        note(diagnostic_text(one, colours))
+    for _, group in groupby(found, key=lambda one: (one.severity, one.summary, one.mark) if one.mark else id(one)):
+        alike = list(group)
+        for one in alike[:ALIKE] if len(alike) > ALIKE + 1 else alike:
+            emit_text(diagnostic_text(one, colours), sys.stderr)
+        if len(alike) > ALIKE + 1:
+            note(f"    {colours.dim(f'… and {len(alike) - ALIKE} more like these at this place (--json lists all)')}")
 
 
 def show_error(error: FleetError, *, as_json: bool) -> None:

@@ -5,7 +5,14 @@ Names come from vCenter and from fleet files: an escape sequence in a VM's name 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+_WORDS = re.compile(r" +|[^ ]+")
+_STEP = re.compile(r" {2,6}\d+  ")
+STEP_INDENT = 14
+"""Where the remarks of a step stand, and what does not fit on its line."""
 
 
 def clean(text: str) -> str:
@@ -45,3 +52,27 @@ class Paint:
     def alarm(self, text: str) -> str:
         """What a reviewer must not overlook."""
         return self._in("1;31", text)
+
+
+def fit(text: str, width: int) -> str:
+    """The text with lines no wider than `width`, broken between words; what continues a line is indented deeper."""
+    return "\n".join(line if len(line) <= width else _folded(line, width) for line in text.split("\n"))
+
+
+def _folded(line: str, width: int) -> str:
+    plain = _ESCAPE.sub("", line)
+    if len(plain) <= width:
+        return line
+    lead = len(plain) - len(plain.lstrip())
+    indent = " " * min(STEP_INDENT if _STEP.match(plain) else lead + 4, width // 3)
+    lines, now, used, gap = [], "", 0, ""
+    for word in _WORDS.findall(line):
+        size = len(_ESCAPE.sub("", word))
+        if word.isspace():
+            gap = word
+        elif used and used + len(gap) + size > width and now.strip():
+            lines.append(now)
+            now, used, gap = indent + word, len(indent) + size, ""
+        else:
+            now, used, gap = now + gap + word, used + len(gap) + size, ""
+    return "\n".join([*lines, now])

@@ -181,3 +181,14 @@ def test_validate_looks_at_images(capsys: pytest.CaptureFixture[str], tmp_path: 
     fleet.write_text("fleet: {name: lab}\nimage: {a: {source: nowhere}}\nprovider: {vsphere: {server: twin}}\n")
     code, _, err = run(capsys, "validate", str(fleet))
     assert (code, f"{fleet}:2:9: error: an image folder does not exist" in err) == (1, True), err
+
+
+def test_many_errors_of_one_place_are_shown_for_a_few(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    fleet = tmp_path / "lab.yaml"
+    fleet.write_text("fleet: {name: lab}\nhost:\n  h:\n    for_each: [a, b, c, d, e, f, g]\n"
+                     "    name: '${each.key}.lab.example'\n    mac: 'no-${each.key}'\n")
+    code, _, err = run(capsys, "validate", str(fleet))
+    assert code == 1
+    assert err.count("not a MAC address") == 3
+    assert "… and 4 more like these" in err
+    assert run(capsys, "validate", str(fleet), "--json")[1].count("not a MAC address") == 7

@@ -13,7 +13,7 @@ from planner.model import Action, Address, Attrs, Change, SecretRef, Step, Unkno
 from planner.plan import back_out
 from planner.review import markdown, text
 from planner.review.fold import MAX_COLUMNS, Group, fold
-from planner.review.paint import clean
+from planner.review.paint import clean, fit
 from planner.review.values import changed, count, differences, duration
 from planner.review.values import text as value_text
 from planner.review.view import review
@@ -163,3 +163,14 @@ def test_duration(seconds: float, words: str) -> None:
 
 def test_count() -> None:
     assert [count(n, "step") for n in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]
+
+
+@pytest.mark.parametrize(("line", "width", "found"), [
+    ("short", 10, "short"),
+    ("Plan: 3 to change. 3 steps", 20, "Plan: 3 to change. 3\n    steps"),
+    ("     1  vlan.update  vlan 20 → 30", 31, f"     1  vlan.update  vlan 20 →\n{' ' * 10}30"),
+    ("  name  " + "x" * 50, 30, "  name\n      " + "x" * 50),
+    ("\x1b[1mbold words here\x1b[0m and more", 16, "\x1b[1mbold words here\x1b[0m\n    and more"),
+    ("\x1b[1mnarrow\x1b[0m", 6, "\x1b[1mnarrow\x1b[0m")])
+def test_lines_break_between_words(line: str, width: int, found: str) -> None:
+    assert fit(line, width) == found
