@@ -15,7 +15,6 @@ from typing import Any, TextIO
 from planner.model import Diagnostic, FleetError, encode
 from planner.review.paint import Paint, clean, fit
 
-
 ALIKE = 3
 """How many diagnostics of one place and kind are printed in full."""
 
