@@ -81,6 +81,9 @@ def _run(args: list[str]) -> int:
     except Exception as error:
         if os.environ.get("FLEET_TRACEBACK"):
             raise
+        if isinstance(error, OSError) and error.filename is not None:
+            return _fail(FleetError(Diagnostic("error", "a file cannot be used", f"{error.filename}: {error.strerror}",
+                                               remedy="check the path, its permissions and free space")), as_json)
         return _fail(FleetError(_unexpected(error)), as_json)
 
 

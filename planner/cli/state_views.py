@@ -31,8 +31,13 @@ def resource_rows(resource: StateResource) -> list[tuple[str, str]]:
     """Attributes, then facts; values that hold several lines (a certificate) by their first."""
     rows = [("address", str(resource.address)), ("origin", resource.origin), ("id", resource.id)]
     rows += [(key, text(value)) for key, value in resource.attributes.items()]
-    rows += [(f"({key})", str(text(value)).split("\\n")[0]) for key, value in sorted(resource.facts.items())]
+    rows += [(f"({key})", _first_line(text(value))) for key, value in sorted(resource.facts.items())]
     return rows
+
+
+def _first_line(shown: str) -> str:
+    head, more, _ = shown.partition("\\n")
+    return f'{head}…"' if more else head
 
 
 def state_data(fleet: str, state: State | None) -> dict[str, Any]:

@@ -192,3 +192,9 @@ def test_many_errors_of_one_place_are_shown_for_a_few(capsys: pytest.CaptureFixt
     assert err.count("not a MAC address") == 3
     assert "… and 4 more like these" in err
     assert run(capsys, "validate", str(fleet), "--json")[1].count("not a MAC address") == 7
+
+
+def test_a_file_that_cannot_be_used_is_no_defect(failing: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    failing(NotADirectoryError(20, "Not a directory", "/x/twin"))
+    code, _, err = run(capsys, "version")
+    assert (code, "/x/twin: Not a directory" in err, "defect" in err) == (1, True, False)

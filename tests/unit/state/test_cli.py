@@ -14,8 +14,9 @@ import pytest
 
 from planner.cli import state_edit
 from planner.cli.main import main
+from planner.cli.state_views import resource_rows
 from planner.execute.engine import apply, rollback
-from planner.model import Address, Attrs, FleetError
+from planner.model import Address, Attrs, FleetError, StateResource
 from state.local import LocalStore
 from tests.support.toy import Killed, World, toy_catalog, toy_engine, toy_fleet, toy_plan
 
@@ -319,3 +320,10 @@ def test_usage_errors_are_64(site: Site) -> None:
     assert main(["state", "nope"]) == 64
     assert main(["state", "list"]) == 64
     assert site.run("list", "--nope").code == 64
+
+
+def test_what_has_several_lines_is_shown_by_its_first() -> None:
+    facts = {"certificate": "BEGIN\nAAAA\nEND\n", "ip": "10.0.0.1"}
+    host = StateResource(Address("host", "a"), "created", {}, facts=facts)
+    assert dict(resource_rows(host)) == {
+        "address": "host.a", "origin": "created", "id": "", "(certificate)": '"BEGIN…"', "(ip)": '"10.0.0.1"'}
