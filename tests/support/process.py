@@ -129,6 +129,10 @@ class Site:
                 found += path.read_bytes().count(b"\n")
         return found
 
+    def _ended(self) -> bool:
+        path = self.newest()
+        return path is not None and b'"kind":"end"' in path.read_bytes()[-1000:].rstrip(b"\n").split(b"\n")[-1]
+
     def _size(self) -> int:
         try:
             with os.scandir(self.runs) as entries:
@@ -143,8 +147,8 @@ class Site:
         except FileNotFoundError:
             return None
 
-    def kill(self, *arguments: str, after: int, delay: float = 0.0, ports: bool = False) -> Kill | None:
-        """Start a command that writes a journal and kill it `delay` seconds after its `after`-th record.
+    def kill(self, *arguments: str, after: int | None, delay: float = 0.0, ports: bool = False) -> Kill | None:
+        """Start a command that journals and kill it `delay` seconds after its `after`-th record (None: its last one).
 
         None where that missed: it had ended, or its journal was not open. Asserts that nothing of it lives on.
         `ports`: look what it listens on as well (that takes a moment, in which the first records are written).
@@ -169,7 +173,7 @@ class Site:
         lines = log.read_text().split("\n")[:-1]  # the last one may be cut
         return Kill(path.stem, found.records, bool(found.torn), [json.loads(line) for line in lines], listened)
 
-    def _watch(self, process: subprocess.Popen[str], before: int, after: int, *,
+    def _watch(self, process: subprocess.Popen[str], before: int, after: int | None, *,
                ports: bool) -> tuple[list[tuple[str, int, int, int]], list[psutil.Process]]:
         """Until the journals have grown by `after` records, or the process has ended. What it listens on by then."""
         end, sizes, grown = time.monotonic() + SECONDS, -1, 0
@@ -182,7 +186,7 @@ class Site:
             if ports and grown:  # they are bound before the first record
                 listened, children = _belongings(process.pid)
                 ports = False
-            if grown >= after:
+            if grown and (self._ended() if after is None else grown >= after):
                 break
             if time.monotonic() > end:
                 process.kill()
