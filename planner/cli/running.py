@@ -129,7 +129,7 @@ class Job:
         from planner.cli.progress import progress
         from planner.execute.walk import Stop
 
-        stop, seen = Stop(), Seen()
+        stop, seen = Stop(leaves=True), Seen()
         with progress(self.left, as_json=self.conduct.json) as listener, stop_signals(stop):
             seen.listener = listener
             try:

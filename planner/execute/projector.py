@@ -180,7 +180,7 @@ class Projector:
             self._applied = True
             for track in self._tracks.values():
                 self._publish(track)
-        elif outcome == "rolled-back":
+        elif outcome in ("rolled-back", "failed"):  # failed: nothing was changed, and so nothing is adopted
             self._rolling, self._applied = True, False
             for track in self._tracks.values():
                 track.effects = {k: v for k, v in track.effects.items() if v[0].inverse is None}

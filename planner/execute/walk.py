@@ -20,10 +20,14 @@ Policy = Literal["stop", "continue"]
 
 @dataclass(slots=True)
 class Stop:
-    """Two levels of stopping: `soft` starts no new node, `hard` also ends waits and leaves running calls."""
+    """Two levels of stopping: `soft` starts no new node, `hard` also ends waits and leaves running calls.
+
+    `leaves`: somebody may ask for `hard`, so even a single lane runs on a thread that can be left.
+    """
 
     soft: threading.Event = field(default_factory=threading.Event)
     hard: threading.Event = field(default_factory=threading.Event)
+    leaves: bool = False
 
 
 @dataclass(slots=True)
@@ -75,7 +79,7 @@ class Walk:
 
     def run(self) -> Walked:
         """Raises what `work` raises besides StepFailed, after the running nodes ended."""
-        if self.lanes.parallelism <= 1 and not self.lanes.slow:
+        if self.lanes.parallelism <= 1 and not self.lanes.slow and not self.stop.leaves:
             self._inline()
         else:
             self._threaded()
@@ -144,7 +148,7 @@ class Walk:
                 self._ended(node, None)
 
     def _threaded(self) -> None:
-        calls = ThreadPoolExecutor(self.lanes.parallelism, "fleet-step")
+        calls = ThreadPoolExecutor(max(1, self.lanes.parallelism), "fleet-step")
         waits = ThreadPoolExecutor(max(1, min(len(self.lanes.slow), 256)), "fleet-wait")
         running: dict[Future[None], str] = {}
         finished: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()

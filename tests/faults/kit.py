@@ -80,6 +80,12 @@ class Bench:
         self.lab.hook = lambda _point, _step: None
         return outcome
 
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What state had before, as `state` tells it."""
+        return {} if self.base is None else {
+            str(a): (r.origin, dict(r.attributes)) for a, r in self.base.resources.items()}
+
     def state(self) -> dict[str, Any]:
         state = current_state(self.opened.store, CATALOG)
         return {} if state is None else {str(a): (r.origin, dict(r.attributes)) for a, r in state.resources.items()}
@@ -220,9 +226,7 @@ def restored(here: Bench) -> None:
         kept = [k for k in kept if k not in ("datastores", "networks")]  # they follow what the host has now
     wanted = {**before, "hosts": hosts, "machines": machines}
     assert {k: now[k] for k in kept} == {k: wanted[k] for k in kept}
-    base = {} if here.base is None else {
-        str(a): (r.origin, dict(r.attributes)) for a, r in here.base.resources.items()}
-    assert here.state() == base
+    assert here.state() == here.recorded
     assert here.opened.store.runs()[-1].outcome == "rolled-back"
     assert list(here.opened.store.verify()) == []
 

@@ -150,6 +150,7 @@ def ended(here: Bench, name: str, injection: Injection, ending: str) -> None:
         assert here.made() == []
         assert here.opened.dump() == here.before
         assert here.opened.store.runs()[-1].outcome == "failed"
+        assert here.state() == here.recorded
         again = here.opened.plan()
         assert [s.operation for s in again.steps] == [s.operation for s in here.plan.steps]
         return
