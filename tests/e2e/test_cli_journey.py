@@ -169,6 +169,22 @@ def test_rollback_of_everything(site: Site) -> None:
     assert "no run is open" in site.run("resume", "fleet.yaml", "--auto-approve", code=1).err
 
 
+@pytest.mark.parametrize("button", ["off", "cycle"])
+def test_a_host_that_lost_its_power(site: Site, button: str) -> None:
+    """A stateless host has lost everything then: no drift, one line in the review, and apply restores it."""
+    site.run("init")
+    site.run("apply", "fleet.yaml", "--auto-approve")
+    was = dict(open_house(site.folder / ".fleet/lab/twin", "lab", writable=False).dump())
+    pressed = site.run("twin", "power", "fleet.yaml", HOST, button)
+    assert pressed.out == f"{HOST}: {'off' if button == 'off' else 'on'}\n"
+    assert f"{HOST}: it does not respond" in site.run("drift", "fleet.yaml", "--detailed-exitcode").out
+    planned = site.run("plan", "fleet.yaml", "--detailed-exitcode", code=2).out
+    assert f"{HOST} was reborn: restores 5 objects as last applied" in planned
+    site.run("apply", "fleet.yaml", "--auto-approve")
+    site.run("plan", "fleet.yaml", "--detailed-exitcode")
+    assert open_house(site.folder / ".fleet/lab/twin", "lab", writable=False).dump() == was
+
+
 # --- what is printed where ----------------------------------------------------------------------------------
 
 
