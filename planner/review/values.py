@@ -100,7 +100,7 @@ def differences(before: Attrs | None, after: Attrs | None, unknown: tuple[str, .
 
 def changed(before: Attrs | None, after: Attrs | None) -> tuple[Line, ...]:
     """What an update changes: the attributes named in `after` whose value is another one (found by deepdiff)."""
-    from planner.diff import differences as deep
+    from planner.compare import differences as deep
 
     return tuple(
         Line("+" if old is None else "-" if new is None else "~", clean(path),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from planner.diff import DiffInputs, compute, differences
+from planner.compare import differences
+from planner.diff import DiffInputs, compute
 from planner.model import NO_LIFECYCLE, Action, Address, Change, Lifecycle, Live, LiveObject, StateResource, Unknown
 from tests.support.toy import INSTANCE, toy_catalog, toy_fleet
 

@@ -1,0 +1,110 @@
+"""What two sets of attributes, or the objects of one host, have to say of each other. Pure; deepdiff lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from planner.catalog import Catalog, ResourceType
+from planner.model import Action, Attrs, Change, Diagnostic, SecretRef, Unknown
+from planner.snapshot import same
+
+
+def carriers(catalog: Catalog, objects: Mapping[tuple[str, str], Attrs]) -> set[tuple[str, str]]:
+    """(type, name) of everything that management traffic of one host runs over: vmk0, its port group, its vSwitch."""
+    found: set[tuple[str, str]] = set()
+    for key, attributes in objects.items():
+        services = attributes.get("services")
+        if isinstance(services, (list, tuple)) and "management" in services:
+            found.add(key)
+    stack = list(found)
+    while stack:
+        kind, name = stack.pop()
+        attributes = objects.get((kind, name), {})
+        for attribute, sibling in catalog.types[kind].siblings.items():
+            below = (sibling, str(attributes.get(attribute)))
+            if below not in found:
+                found.add(below)
+                stack.append(below)
+    return found
+
+
+def claimed_twice(attribute: str, changes: Iterable[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
+    """An item that a change claims while a sibling keeps it (an uplink of a vSwitch that nobody declares)."""
+    after: dict[str, Attrs] = dict(existing)
+    for change in changes:
+        if change.action is Action.DELETE:
+            after.pop(change.address.name, None)
+        elif change.action is not Action.FORGET:
+            after[change.address.name] = {**after.get(change.address.name, {}), **(change.after or {})}
+    owners: dict[str, list[str]] = {}
+    for name, attributes in after.items():
+        items = attributes.get(attribute)
+        for item in items if isinstance(items, (list, tuple)) else ():
+            owners.setdefault(str(item), []).append(name)
+    for change in changes:
+        name = change.address.name
+        for item, found in owners.items():
+            others = [o for o in found if o != name]
+            if name in found and others and change.action in (Action.CREATE, Action.UPDATE, Action.REPLACE):
+                yield Diagnostic(
+                    "error", "this is in use by a sibling", f"{item} of {attribute} stays with {', '.join(others)}",
+                    address=change.address, remedy=f"declare {others[0]} without {item}, or choose another")
+
+
+def observed(rtype: ResourceType, attributes: Attrs) -> dict[str, Any]:
+    """The attributes that can be written back: schema fields that live shows, computed ones left out."""
+    return {k: v for k, v in attributes.items() if k in rtype.fields and not rtype.fields[k].computed}
+
+
+def changed_attributes(rtype: ResourceType, wanted: Attrs, found: Attrs, ignored: Iterable[str] = ()) -> list[str]:
+    """Names of attributes whose declared value live does not have, in schema order."""
+    candidates = [k for k, v in wanted.items()
+                  if rtype.fields[k].observed and k not in ignored and not same(v, found.get(k))]
+    if not candidates:
+        return []
+    position: Callable[[str], int] = list(rtype.fields).index
+    return sorted(candidates, key=position)
+
+
+def differences(before: Attrs | None, after: Attrs | None) -> list[tuple[str, Any, Any]]:
+    """(path, before, after) of every attribute that differs, nested ones by dotted path; for reviews.
+
+    Only for objects that did change: deepdiff costs about a hundred times an `==`.
+    """
+    if before is None or after is None:
+        one = after if before is None else before
+        return [(k, None, v) if before is None else (k, v, None) for k, v in (one or {}).items()]
+    from deepdiff import DeepDiff
+
+    def plain(value: Any) -> Any:
+        """Secrets and unknowns as text: deepdiff would look inside of them."""
+        if isinstance(value, Mapping):
+            return {k: plain(v) for k, v in value.items()}
+        if isinstance(value, (Unknown, SecretRef)):
+            return str(value)
+        return value if not isinstance(value, (list, tuple)) else [plain(v) for v in value]
+
+    old, new = {k: before.get(k) for k in after}, after
+    tree = DeepDiff(plain(old), plain(new), view="tree", ignore_order=False, threshold_to_diff_deeper=0)
+    paths: dict[tuple[str, ...], None] = {}
+    for found in tree.values():
+        for item in found:
+            keys: list[str] = []
+            for part in item.path(output_format="list"):  # a list is one attribute: stop where the path enters one
+                if isinstance(part, int):
+                    break
+                keys.append(str(part))
+            paths.setdefault(tuple(keys))
+    result = []
+    for path in sorted(paths):
+        result.append((".".join(path), _at(old, path), _at(new, path)))
+    return result
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
