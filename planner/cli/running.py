@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from planner.cli.options import OnFailureChoice
 from planner.cli.terminal import Usage, answer_json, emit, note, paint
-from planner.cli.wiring import Bench, outputs
-from planner.model import Diagnostic, FleetError, Incomplete, State, Step
+from planner.cli.wiring import Bench, known_values, load, outputs
+from planner.model import Address, Attrs, Diagnostic, FleetError, Incomplete, State, Step
 from planner.ports import Event
 
 if TYPE_CHECKING:
@@ -155,10 +155,17 @@ class Job:
         def evaluated(state: State) -> dict[str, Any]:
             return outputs(place, state)
 
+        def declared(state: State) -> Mapping[Address, Attrs]:
+            fleet = load(place.site, place.source, known_values(state))
+            if fleet.digest != place.fleet.digest:
+                raise FleetError("the fleet's files changed while the run went on")
+            return {address: resource.attributes for address, resource in fleet.resources.items()}
+
         return Engine(
             catalog=place.catalog, fleet=place.fleet, sessions=sessions, live=place.sessions.live, store=place.store,
             secret=place.secrets, clock=place.sessions.clock, who=Who(user(), host(), self.conduct.reason, ci_job()),
-            listener=listener, stop=stop, parallelism=self.conduct.parallelism, outputs=evaluated, new_id=run_id)
+            listener=listener, stop=stop, parallelism=self.conduct.parallelism, outputs=evaluated,
+            resolve=declared, new_id=run_id)
 
 
 class Seen:

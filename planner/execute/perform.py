@@ -6,8 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from planner.execute.late import resolved
 from planner.execute.run import Run
-from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Step, StepFailed, Unknown
+from planner.model import (
+    Action,
+    Address,
+    Attrs,
+    Inverse,
+    Live,
+    ReadFailed,
+    Step,
+    StepFailed,
+    Unknown,
+    contains_unknown,
+)
 from planner.snapshot import mismatch
 
 T = TypeVar("T")
@@ -28,6 +40,7 @@ def perform(run: Run, number: str) -> None:
         if step.kind == "verify":
             verify(run, step)
             return
+        step = resolved(run, step)
         live = _look(run, step) if step.kind == "call" else None
         run.note("begin", step, operation=step.operation, address=step.address, before=step.before, after=step.after,
                  inverse=inverse_record(step), live=live)
@@ -190,7 +203,7 @@ def compliance(run: Run, root: Address, live: Live) -> list[str]:
             continue
         fields = run.engine.catalog.types[address.rtype].fields
         expected = None if change.after is None else {
-            k: v for k, v in change.after.items() if fields[k].observed and not isinstance(v, Unknown)}
+            k: v for k, v in change.after.items() if fields[k].observed and not contains_unknown(v)}
         found = live.objects.get(address)
         if change.after is None and found is None:
             continue

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planner.catalog import Catalog
+from planner.execute.late import as_begun
 from planner.model import (
     Action,
     Address,
@@ -105,6 +106,7 @@ class Projector:
         if kind == "head":
             self._head(record)
         elif kind == "begin":
+            self.steps[record["step"]] = as_begun(self.steps[record["step"]], record)
             self._image(self.steps[record["step"]], record.get("live"))
         elif kind == "done":
             self._done(self.steps[record["step"]], decode(record.get("facts") or {}))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from planner.catalog import Catalog, Operation
+from planner.execute.late import as_begun
 from planner.execute.project import Projector
 from planner.execute.walk import Lanes, Stop
 from planner.model import (
@@ -67,6 +68,7 @@ class Engine:
     parallelism: int = 10
     boots: int = 32
     outputs: Callable[[State], Attrs] = lambda _state: {}
+    resolve: Callable[[State], Mapping[Address, Attrs]] = lambda _state: {}  # declared attributes, by what state knows
     new_id: Callable[[], str] = lambda: ""  # a run id; wired by the CLI
 
 
@@ -95,6 +97,7 @@ class Run:
         self.configured: dict[Address, dict[str, Any]] = {}  # facts as this run itself recorded them
         self._ids: dict[Address, str] = {a: o.id for a, o in live.objects.items() if o.id}
         self._lock = threading.Lock()
+        self.resolving = threading.Lock()
         self._written = engine.clock.now()
         self.recorded: Mapping[Address, StateResource] = projector.state().resources
         for address, resource in self.recorded.items():
@@ -127,6 +130,7 @@ class Run:
             if kind == "begin":
                 self.status[number] = "doubt"
                 self.before_images[number] = decode(record.get("live"))
+                self.steps[number] = as_begun(self.steps[number], record)
             elif kind in ("done", "skipped", "undone"):
                 self.status[number] = kind
             elif kind == "failed":

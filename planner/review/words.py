@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from planner.model import Address, Drift, Plan, Step
+from planner.model import Address, Drift, Plan, Step, contains_unknown
 from planner.review.fold import Group
 from planner.review.values import KNOWN_AFTER_APPLY, UNKNOWN_NOW, Line, count, text
 from planner.review.view import ChangeView, Review, StepView
@@ -59,8 +59,9 @@ def effect(view: StepView) -> str:
     if step.after is None and step.before is not None:
         return "(removes it)"
     parts = [_DIGEST.sub(r"\1…", _assumed(line.sign, str(line), step)) for line in view.effect]
-    if not parts and step.after:
-        parts = [_DIGEST.sub(r"\1…", f"{name} {text(value)} (again)") for name, value in step.after.items()]
+    if not parts and step.after:  # nothing that can be told apart: the same again, or a value that only apply knows
+        parts = [_DIGEST.sub(r"\1…", f"{name} {text(value)}{'' if contains_unknown(value) else ' (again)'}")
+                 for name, value in step.after.items()]
     joined = ", ".join(parts)
     if step.before is not None or len(joined) <= EFFECT_WIDTH:
         return joined
