@@ -102,7 +102,11 @@ class OpenContext:
 
 
 class Provider(Protocol):
-    """What an entry point of the group `fleet.providers` loads: a module-level object or class instance."""
+    """What an entry point of the group `fleet.providers` loads: a module-level object or class instance.
+
+    It may have two things more: `reserved` (block or key of a later version → what for), and
+    `problems(fleet) -> Iterable[Diagnostic]` (what is wrong offline: for `fleet validate`).
+    """
 
     name: str
 

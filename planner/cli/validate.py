@@ -8,7 +8,7 @@ import typer
 
 from planner.cli import options
 from planner.cli.terminal import answer_json, diagnostic_data, emit, failure, note, paint, show_diagnostics
-from planner.cli.wiring import Source, image_digests, installed, load
+from planner.cli.wiring import Site, Source, image_digests, installed, load
 from planner.model import Fleet, FleetError
 from planner.review.values import count
 
@@ -23,7 +23,7 @@ def command(path: options.Path, as_json: options.Json = False, var: options.Var 
     try:
         site = installed()
         fleet = load(site, Source.of(path, var, var_file))
-        image_digests(site, fleet)
+        offline_problems(site, fleet)
     except FleetError as error:
         if not as_json:
             raise
@@ -45,6 +45,20 @@ def command(path: options.Path, as_json: options.Json = False, var: options.Var 
         emit(paint().green(f"Fleet {fleet.name} is valid") + f": {count(len(fleet.resources), 'object')} on"
              f" {count(_hosts(fleet), 'host')}.")
     return 0 if good else 1
+
+
+def offline_problems(site: Site, fleet: Fleet) -> None:
+    """What the providers can tell without a server: images, credentials, files. Raises FleetError with all of it."""
+    found = [*fleet.warnings]
+    for provider in site.providers.values():
+        look = getattr(provider, "problems", None)  # optional: see planner.ports.Provider
+        found += look(fleet) if look is not None else ()
+    try:
+        image_digests(site, fleet)
+    except FleetError as error:
+        found += error.diagnostics
+    if any(one.severity == "error" for one in found):
+        raise FleetError(*found)
 
 
 def _hosts(fleet: Fleet) -> int:

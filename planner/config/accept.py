@@ -9,7 +9,7 @@ from planner.config.checks import RANGES, TEXT, Refused
 from planner.config.nodes import POISON, integer
 from planner.config.problems import listed, suggest
 from planner.config.values import ImageRef, Reference, Scope, words
-from planner.model import SecretRef, Unknown
+from planner.model import LABEL, SecretRef, Unknown
 from planner.schema import Field
 
 Accept: TypeAlias = "Callable[[Any, int, Scope], Any]"
@@ -26,12 +26,14 @@ def wrong(field: Field, name: str, found: str, remedy: str = "") -> Refused:
     return Refused("wrong type", f"{name}: {EXPECTED[field.kind]} is expected, {found} found", remedy)
 
 
-def must_be_expression(field: Field, name: str) -> Refused:
+def must_be_expression(field: Field, name: str, text: str = "") -> Refused:
     """A literal where only an expression makes sense. Never quotes it: it may be a password."""
     if field.kind == "secret":
         return Refused("a secret must not stand in the file", f"{name}: a literal value",
                        'write \'${secret("env:NAME")}\' or \'${secret("file:PATH")}\'')
-    what = "image.NAME" if field.kind == "image" else f"{field.to[0] if field.to else 'TYPE'}.LABEL"
+    kind = "image" if field.kind == "image" else field.to[0] if field.to else "TYPE"
+    label = text.removeprefix(f"{kind}.")
+    what = f"{kind}.{label if LABEL.match(label) else 'LABEL'}"
     return Refused("not a reference", f"{name}: {EXPECTED[field.kind]} is expected, a literal value found",
                    f"write '${{{what}}}'")
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from planner.config.functions import FUNCTIONS, LATER, Function
 from planner.config.operators import arithmetic, compare, negative, truth
-from planner.config.problems import suggest
+from planner.config.problems import listed, suggest
 from planner.config.values import ExprError, Scope, attribute, bounded, find, index, refuse_secret
 from planner.model import SecretRef, Unknown
 
@@ -239,7 +239,9 @@ class Compiler:
             raise ExprError("a function that is not supported in this version", f"{name}()", "", offset)
         function = FUNCTIONS.get(name)
         if function is None:
-            raise ExprError("unknown function", f"{name}()", suggest(name, [*FUNCTIONS, "secret"]), offset)
+            raise ExprError("unknown function", f"{name}()",
+                            suggest(name, [*FUNCTIONS, "secret"]) or
+                            f"there are: {listed(sorted([*FUNCTIONS, 'secret']), 80)}", offset)
         if len(parts) < function.least or (0 <= function.most < len(parts)):
             raise ExprError("wrong number of arguments", f"{name}() got {len(parts)}", function.doc, offset)
         return _located(_call(name, function, parts), offset)

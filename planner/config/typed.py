@@ -79,7 +79,7 @@ def _scalar_reader(field: Field, name: str) -> Reader:
                 if value is None:
                     value = literal(node)
                     if field.kind in ("ref", "image", "secret"):
-                        return _complain(must_be_expression(field, name), node.at, scope)
+                        return _complain(must_be_expression(field, name, text), node.at, scope)
                     if field.kind == "string" and not quoted and type(value) in (int, float):
                         value = text  # a version such as 4.10 stays as written
         elif type(node) is Given:

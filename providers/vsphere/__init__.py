@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from planner.catalog import Operation, ResourceType
@@ -10,7 +10,7 @@ from planner.ports import OpenContext
 from planner.schema import Field, boolean, integer, secret, string
 
 if TYPE_CHECKING:
-    from planner.model import Fleet
+    from planner.model import Diagnostic, Fleet
     from providers.vsphere.session import VsphereSession
 
 
@@ -45,6 +45,13 @@ class VsphereProvider:
         from providers.vsphere.opening import open_session
 
         return open_session(context)
+
+    def problems(self, fleet: Fleet) -> Iterable[Diagnostic]:
+        """What is wrong with the provider block, as far as it shows offline: for `fleet validate`."""
+        from providers.vsphere.block import block_problems
+
+        block = fleet.providers.get(self.name)
+        return () if block is None else block_problems(block)
 
     def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
         return {}

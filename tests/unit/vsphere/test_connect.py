@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from planner.model import FleetError, SecretRef
+from planner.model import Attrs, FleetError, SecretRef
 from planner.ports import OpenContext
 from providers.vsphere import provider
+from providers.vsphere.block import block_problems
 from providers.vsphere.connect import Trust, WrongCertificate, open_stub, speak, split_server, thumbprint
 from tests.unit.vsphere.kit import Clock, make_fleet, open_bench
 
@@ -224,3 +225,13 @@ def test_the_newest_version_that_both_sides_know_is_spoken() -> None:
     bench = open_bench()
     assert bench.session._link.stub.version == "vim.version.v8_0_3_0"
     assert bench.session.instance == bench.house.instance
+
+
+@pytest.mark.parametrize(("block", "wrong"), [
+    ({"server": "twin"}, []), ({"server": "twin", "seed": "/nowhere.yaml"}, ["the twin's seed cannot be read"]),
+    ({"server": "vc", "user": "u", "password": SecretRef("env:P")}, []),
+    ({"server": "vc"}, ["a vCenter needs a user and a password"]),
+    ({"server": "vc", "user": "u", "password": SecretRef("env:P"), "thumbprint": "AA:BB", "ca_file": "/nowhere"},
+     ["this is no thumbprint", "the CA file cannot be read"])])
+def test_what_is_wrong_with_a_block_shows_offline(block: Attrs, wrong: list[str]) -> None:
+    assert [d.summary for d in block_problems(block)] == wrong

@@ -1,0 +1,36 @@
+"""What can be wrong with a `provider: {vsphere: …}` block, as far as it shows without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from planner.model import Attrs, Diagnostic, SecretRef
+
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def block_problems(block: Attrs) -> Iterator[Diagnostic]:
+    """Errors, each with what to do. The schema has been checked already."""
+    if block.get("server") == "twin":
+        yield from _file("seed", block, "the twin's seed cannot be read")
+        return
+    missing = [] if block.get("user") else ["user"]
+    if not isinstance(block.get("password"), SecretRef):
+        missing.append("password")
+    if missing:
+        yield Diagnostic("error", "a vCenter needs a user and a password",
+                         f"{block.get('server')}: {' and '.join(missing)} {'are' if missing[1:] else 'is'} not set",
+                         remedy=f"set {', '.join(f'provider.vsphere.{name}' for name in missing)}")
+    thumbprint = str(block.get("thumbprint") or "")
+    digits = thumbprint.replace(":", "").strip()
+    if thumbprint and not (len(digits) in (40, 64) and _HEX.issuperset(digits)):
+        yield Diagnostic("error", "this is no thumbprint", "provider.vsphere.thumbprint",
+                         remedy="write the SHA-256 of the certificate: 64 hex digits, colons or not")
+    yield from _file("ca_file", block, "the CA file cannot be read")
+
+
+def _file(key: str, block: Attrs, summary: str) -> Iterator[Diagnostic]:
+    path = block.get(key)
+    if isinstance(path, str) and path and not Path(path).is_file():
+        yield Diagnostic("error", summary, f"{path}: there is no such file", remedy=f"check provider.vsphere.{key}")
