@@ -27,7 +27,7 @@ def wrong(field: Field, name: str, found: str, remedy: str = "") -> Refused:
 
 
 def must_be_expression(field: Field, name: str, text: str = "") -> Refused:
-    """A literal where only an expression makes sense. Never quotes it: it may be a password."""
+    """A literal where only an expression makes sense. A secret is never quoted."""
     if field.kind == "secret":
         return Refused("a secret must not stand in the file", f"{name}: a literal value",
                        'write \'${secret("env:NAME")}\' or \'${secret("file:PATH")}\'')
