@@ -279,7 +279,8 @@ class HostObject(HouseObject):
             "HostConfigInfo", host=self.ref(), product=self.product(), network=self.network_info(),
             virtualNicManagerInfo=self.nic_manager_info(), service=self.service_info(), firewall=self.firewall_info(),
             option=self.option_values(), optionDef=self.option_definitions(), dateTimeInfo=self.date_time_info(),
-            fileSystemVolume=self.volumes(), lockdownMode=self.lockdown(), adminDisabled=False, certificate=self.certificate(),
+            fileSystemVolume=self.volumes(), lockdownMode=self.lockdown(), adminDisabled=False,
+            certificate=self.certificate(),
             deploymentInfo=data("HostDeploymentInfo", bootedFromStatelessCache=False), wakeOnLanCapable=False,
         )
 
