@@ -26,10 +26,11 @@ def command(path: options.Path,
     """Print the graph of references: who needs whom."""
     from planner.review.graph import dot, edges, mermaid
 
-    fleet = load(installed(), Source.of(path, var, var_file))
+    site = installed()
+    fleet = load(site, Source.of(path, var, var_file))
     if as_json:
         answer_json({"nodes": [str(a) for a in fleet.resources],
-                     "edges": [{"from": str(a), "to": str(b)} for a, b in edges(fleet)]})
+                     "edges": [{"from": str(a), "to": str(b)} for a, b in edges(fleet, site.catalog)]})
     else:
-        emit(dot(fleet) if form is Format.dot else mermaid(fleet))
+        emit((dot if form is Format.dot else mermaid)(fleet, site.catalog))
     return 0

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from planner.catalog import Catalog
 from planner.model import Address, Fleet
 
 
-def edges(fleet: Fleet) -> list[tuple[Address, Address]]:
-    """Who needs whom: references, and what hangs on a host needs the host."""
+def edges(fleet: Fleet, catalog: Catalog) -> list[tuple[Address, Address]]:
+    """Who needs whom: references, siblings that carry it (a port group's vSwitch), and else its host."""
     found: dict[tuple[Address, Address], None] = {}
     for address, resource in fleet.resources.items():
         if address.child_type:
-            found[address, address.root] = None
+            named = ((kind, resource.attributes.get(name))
+                     for name, kind in catalog.types[address.rtype].siblings.items())
+            below = [address.root.under(kind, value) for kind, value in named if isinstance(value, str)]
+            for target in [b for b in below if b in fleet.resources] or [address.root]:
+                found[address, target] = None
         for target in resource.references:
             if target != address and target in fleet.resources:
                 found[address, target] = None
     return list(found)
 
 
-def dot(fleet: Fleet) -> str:
+def dot(fleet: Fleet, catalog: Catalog) -> str:
     """Graphviz; each host with what hangs on it is a cluster."""
     lines = [f"digraph {_quoted(fleet.name)} {{", "  rankdir=RL;", "  node [shape=box, fontname=\"sans-serif\"];"]
     hosts = dict.fromkeys(a.root for a in fleet.resources if a.root.type == "host")
@@ -26,11 +31,11 @@ def dot(fleet: Fleet) -> str:
         lines += [f"    {_quoted(str(a))} [label={_quoted(_short(a))}];" for a in fleet.resources if a.root == host]
         lines.append("  }")
     lines += [f"  {_quoted(str(a))};" for a in fleet.resources if a.root.type != "host"]
-    lines += [f"  {_quoted(str(a))} -> {_quoted(str(b))};" for a, b in edges(fleet)]
+    lines += [f"  {_quoted(str(a))} -> {_quoted(str(b))};" for a, b in edges(fleet, catalog)]
     return "\n".join([*lines, "}"])
 
 
-def mermaid(fleet: Fleet) -> str:
+def mermaid(fleet: Fleet, catalog: Catalog) -> str:
     """Mermaid's flowchart, which repositories render in Markdown."""
     names = {address: f"n{number}" for number, address in enumerate(fleet.resources)}
     lines = ["flowchart RL"]
@@ -40,7 +45,7 @@ def mermaid(fleet: Fleet) -> str:
         lines += [f'    {names[a]}["{_entities(_short(a))}"]' for a in fleet.resources if a.root == host]
         lines.append("  end")
     lines += [f'  {names[a]}["{_entities(str(a))}"]' for a in fleet.resources if a.root.type != "host"]
-    lines += [f"  {names[a]} --> {names[b]}" for a, b in edges(fleet)]
+    lines += [f"  {names[a]} --> {names[b]}" for a, b in edges(fleet, catalog)]
     return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ from planner.execute.walk import Stop
 from planner.model import Address, Fleet, FleetError, Resource, SecretRef, Step
 from planner.ports import Event
 from planner.review import graph
+from tests.support.config_catalog import catalog
 
 HOST = Address("host", "esx", "esx01")
 
@@ -236,22 +237,33 @@ def test_init_makes_up_another_password_each_time() -> None:
     assert init.starter("a")["secrets/esx-root"] != init.starter("a")["secrets/esx-root"]
 
 
+CATALOG = catalog()
+
+
 def _fleet() -> Fleet:
     cluster = Address("cluster", "prod")
     odd = HOST.under("portgroup", 'a "b" [c]')
+    switch, adapter = HOST.under("vswitch", "v1"), HOST.under("vmkernel", "vmk1")
     return Fleet("lab", "lab.yaml", "/", {
-        cluster: Resource(cluster, {}), HOST: Resource(HOST, {}, (cluster,)), odd: Resource(odd, {}, (HOST,))})
+        cluster: Resource(cluster, {}), HOST: Resource(HOST, {}, (cluster,)),
+        odd: Resource(odd, {"vswitch": "v1"}, (HOST,)), switch: Resource(switch, {}),
+        adapter: Resource(adapter, {"portgroup": "Management Network"})})
+
+
+def test_what_is_built_on_a_sibling_needs_that_one() -> None:
+    found = {(a.name, b.name) for a, b in graph.edges(_fleet(), CATALOG) if a.child_type}
+    assert found == {('a "b" [c]', "v1"), ('a "b" [c]', "esx01"), ("v1", "esx01"), ("vmk1", "esx01")}
 
 
 def test_dot() -> None:
-    found = graph.dot(_fleet())
+    found = graph.dot(_fleet(), CATALOG)
     assert '"host.esx[\\"esx01\\"]" -> "cluster.prod";' in found
-    assert found.count("->") == 2
+    assert found.count("->") == 5
     assert found.count("{") == found.count("}")
 
 
 def test_mermaid_has_no_raw_quotes_or_brackets_in_names() -> None:
-    found = graph.mermaid(_fleet())
+    found = graph.mermaid(_fleet(), CATALOG)
     assert "n1 --> n0" in found
     assert '["portgroup#91;#34;a #92;#34;b' in found.replace("\\", "#92;")
 
