@@ -48,6 +48,7 @@ class Store:
         self.documents: dict[str, Kept] = {}
         self._encoder = msgspec.json.Encoder()
         self._log: int | None = None
+        self._let_go: weakref.finalize[..., Store] | None = None
         self._bytes = 0
         self._unlock: weakref.finalize[..., Store] | None = None
 
@@ -129,14 +130,16 @@ class Store:
                 return
 
     def _close_log(self) -> None:
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
+        if self._let_go is not None:
+            self._let_go()
+            self._log = self._let_go = None
 
     def _open_log(self) -> int:
         assert self.folder is not None  # noqa: S101 -- writable implies a folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        return os.open(self.folder / "effects.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = os.open(self.folder / "effects.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._let_go = weakref.finalize(self, os.close, descriptor)  # a house that is dropped unclosed leaks none
+        return descriptor
 
     def _read_snapshot(self, path: Path) -> bool:
         try:
