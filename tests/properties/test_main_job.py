@@ -126,6 +126,7 @@ def run_pair(first: dict[str, Any], second: dict[str, Any], kill: tuple[str, int
         assert outcome.exit_code == 0, outcome
         return
     lab.hook = lambda _where, _step: None
+    calls = calls_made(opened, since)
     opened = lab.open(fleet(second))
     opened.house.contact.late = night.late
     assert current_state(opened.store, CATALOG) is not None
@@ -134,6 +135,7 @@ def run_pair(first: dict[str, Any], second: dict[str, Any], kill: tuple[str, int
     if ending == "resume":
         again = opened.plan()
         assert again.empty, (again.steps, again.changes)
+        assert calls + calls_made(opened, 0) == reviewed(plan, skipped_steps(opened, outcome.run))
         return
     now = opened.store.read()
     begun_steps = {r["step"] for r in opened.store.records(outcome.run) if r["kind"] == "done"}
