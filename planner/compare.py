@@ -52,6 +52,28 @@ def claimed_twice(attribute: str, changes: Iterable[Change], existing: Mapping[s
                     address=change.address, remedy=f"declare {others[0]} without {item}, or choose another")
 
 
+def undermined(catalog: Catalog, before: Mapping[tuple[str, str], Attrs], changes: Iterable[Change],
+               ) -> Iterable[Diagnostic]:
+    """Removals that cannot go well: something stays on what is removed, or nothing is left that carries management."""
+    gone = {(c.address.rtype, c.address.name): c for c in changes if c.action in (Action.DELETE, Action.REPLACE)}
+    for key, attributes in before.items():
+        for attribute, sibling in () if key in gone else catalog.types[key[0]].siblings.items():
+            change = gone.get((sibling, str(attributes.get(attribute))))
+            if change is not None:
+                yield Diagnostic(
+                    "error", "something stays on what this plan removes", f"{key[0]} {key[1]!r} is on "
+                    f"{change.address.name!r} ({change.reason})", address=change.address,
+                    remedy=f"declare {key[0]}[\"{key[1]}\"] elsewhere, remove it from the host, or keep "
+                           f"{change.address.name!r} as it is")
+    carrying = carriers(catalog, before)
+    if carrying and not carriers(catalog, {k: v for k, v in before.items() if k not in gone}):
+        for change in (c for k, c in gone.items() if k in carrying and "services" in (c.before or {})):
+            yield Diagnostic(
+                "error", "this would cut the host off", f"{change.address.name} carries management, no other adapter "
+                f"does, and it would be removed ({change.reason})", address=change.address,
+                remedy="give another adapter the management service first, in an apply of its own")
+
+
 def observed(rtype: ResourceType, attributes: Attrs) -> dict[str, Any]:
     """The attributes that can be written back: schema fields that live shows, computed ones left out."""
     return {k: v for k, v in attributes.items() if k in rtype.fields and not rtype.fields[k].computed}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planner.catalog import Catalog, Program, ProgramInput, ResourceType
-from planner.compare import carriers, changed_attributes, claimed_twice, observed
+from planner.compare import carriers, changed_attributes, claimed_twice, observed, undermined
 from planner.model import (
     Action,
     Address,
@@ -192,15 +192,18 @@ class _Differ:
 
     def _management(self, root: Address, program: Program, made: Iterable[Change]) -> set[tuple[str, str]]:
         """What carries management on this host, before or after: adapters with the tag, and what they are built on."""
-        before: dict[tuple[str, str], Attrs] = {
-            (a.rtype, a.name): self.inputs.live.objects[a].attributes for a in self.live_under.get(root, ())}
-        if program.reset:
-            before = {(t.name, n): v for t in self.catalog.children(root.type) for n, v in t.baseline.items()}
+        before = self._before(root, program)
         after = dict(before)
         for change in made:
             key = (change.address.rtype, change.address.name)
             after[key] = {**after.get(key, {}), **(change.after or {})}
         return carriers(self.catalog, before) | carriers(self.catalog, after)
+
+    def _before(self, root: Address, program: Program) -> dict[tuple[str, str], Attrs]:
+        """What a host has before its children's steps, by (type, name)."""
+        if program.reset:
+            return {(t.name, n): v for t in self.catalog.children(root.type) for n, v in t.baseline.items()}
+        return {(a.rtype, a.name): self.inputs.live.objects[a].attributes for a in self.live_under.get(root, ())}
 
     # --- one object -----------------------------------------------------------------------------------------
 
@@ -307,6 +310,8 @@ class _Differ:
                     again = True
 
     def _check_children(self, root: Address, program: Program, changes: Iterable[Change]) -> None:
+        changes = list(changes)
+        self.diagnostics.extend(undermined(self.catalog, self._before(root, program), changes))
         by_type: dict[str, list[Change]] = {}
         for change in changes:
             by_type.setdefault(change.address.rtype, []).append(change)

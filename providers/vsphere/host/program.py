@@ -212,6 +212,10 @@ def _found(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
     if known and live.uuid and known.lower() != live.uuid.lower():
         yield ("this is another machine than the recorded one", f"hardware UUID {live.uuid}, recorded {known}",
                f"plan again with --replace '{given.change.address}', or correct `mac` and `name`")
+    old, new = ((a or {}).get("mac") for a in (given.change.before, given.change.after))
+    if live.connection == "connected" and old and new and old != new:
+        yield ("this host has no such MAC", f"declared is {new}, it boots from {old}",
+               "correct `mac`: the host would never be recognised at its next boot")
     ran = str(facts.get("image") or "")
     if live.connection == "connected" and ran and given.image and ran != given.image:
         yield ("changing the image of a running host (rolling update) is not supported in this version",
