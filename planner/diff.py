@@ -97,7 +97,7 @@ class _Differ:
         program = self._program(change, children_change=False)
         self.diagnostics.extend(program.diagnostics)
         if program.blocked:
-            self._block(root, change, program.blocked)
+            self._block(root, change, program)
             return
         if change.action is Action.DELETE or (change.action is Action.FORGET):
             self._put(change)
@@ -140,13 +140,12 @@ class _Differ:
             self.inputs.power(change.after or {}), self.inputs.options,
         ))
 
-    def _block(self, root: Address, change: Change, why: str) -> None:
+    def _block(self, root: Address, change: Change, program: Program) -> None:
+        why = program.blocked
         self.programs[root] = Program(blocked=why)
         self.changes[root] = replace(change, action=Action.NOOP, adopted=False, reason=f"blocked: {why}")
-        resource = self.inputs.desired.get(root)
-        self.diagnostics.append(Diagnostic(
-            "warning", "nothing is planned for this host", why, resource.mark if resource else None, root,
-        ))
+        if not any(d.severity == "error" for d in program.diagnostics):  # which say it already
+            self.diagnostics.append(Diagnostic("warning", "nothing is planned for this host", why, address=root))
 
     def _forget_children(self, root: Address, hanging: Iterable[Address], *, leaving: bool) -> None:
         for address in hanging:

@@ -110,7 +110,8 @@ def build_plan(inputs: PlanInputs) -> Plan:
         inputs.provider_options, "asked for by destroy" if options.destroy else "no longer declared",
     ))
     changes = {**result.changes, **_moves(fleet, state, recorded, desired, result.changes)}
-    diagnostics = [*live.diagnostics, *result.diagnostics, *_check_lifecycle(fleet, result)]
+    diagnostics = [_placed(d, fleet) for d in (*live.diagnostics, *result.diagnostics,
+                                               *_check_lifecycle(fleet, result))]
     if any(d.severity == "error" for d in diagnostics):
         raise FleetError(*diagnostics)
     stale = {a: r.attributes for a, r in recorded.items() if a.child_type}
@@ -126,6 +127,12 @@ def build_plan(inputs: PlanInputs) -> Plan:
         (*fleet.warnings, *(d for d in diagnostics if d.severity == "warning")), inputs.now, inputs.by,
         inputs.live is not None, fleet.path, _options_record(options),
     )
+
+
+def _placed(found: Diagnostic, fleet: Fleet) -> Diagnostic:
+    """With the place in the fleet's files of what it is about."""
+    resource = fleet.resources.get(found.address) if found.address and not found.mark else None
+    return replace(found, mark=resource.mark) if resource is not None else found
 
 
 def _moves(fleet: Fleet, state: State | None, recorded: Mapping[Address, StateResource],
