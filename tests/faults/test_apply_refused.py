@@ -299,3 +299,88 @@ def test_the_state_of_the_twin_never_reaches_another_vcenter() -> None:
             assert door.house.instance in problem["detail"]
         assert door.calls() == []
         assert (door.site.folder / ".fleet/real/state.json").read_bytes() == state
+
+
+# --- damaged files --------------------------------------------------------------------------------------------
+
+
+def cut(data: bytes) -> bytes:
+    return data[:len(data) * 2 // 3]
+
+
+def edited(data: bytes) -> bytes:
+    assert b'"vlan":20' in data.replace(b" ", b"")
+    return data.replace(b'"vlan":20', b'"vlan":21').replace(b'"vlan": 20', b'"vlan": 21')
+
+
+def newer(data: bytes) -> bytes:
+    return json.dumps({**json.loads(data), "format": 2}).encode()
+
+
+def other_fleet(data: bytes) -> bytes:
+    return json.dumps({**json.loads(data), "fleet": "elsewhere"}).encode()
+
+
+def empty(_data: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("damage", [cut, edited, newer, other_fleet, empty])
+@pytest.mark.parametrize("command", [("plan", "fleet.yaml"), ("apply", "fleet.yaml", "--auto-approve"),
+                                     ("rollback", "fleet.yaml", "--auto-approve")])
+def test_a_damaged_state_is_refused_and_left_alone(site: Site, damage: Callable[[bytes], bytes],
+                                                   command: tuple[str, ...]) -> None:
+    applied(site)
+    edit(site, "vlan: 20", "vlan: 30")
+    path = site.folder / ".fleet/lab/state.json"
+    path.write_bytes(damage(path.read_bytes()))
+    assert "state.json" in refused(site, *command, code=1)
+
+
+def test_a_state_of_another_lineage_is_refused(site: Site) -> None:
+    """A state.json that was copied here from another working directory of the same fleet."""
+    applied(site)
+    path = site.folder / ".fleet/lab/state.json"
+    with quick_folder() as folder:
+        other = Site(folder)
+        other.look("init")
+        (folder / "fleet.yaml").write_text(FLEET)
+        (folder / "seed.yaml").write_text(SEED)
+        applied(other)
+        path.write_bytes((folder / ".fleet/lab/state.json").read_bytes())
+    assert "another lineage" in refused(site, "apply", "fleet.yaml", "--auto-approve", code=1)
+
+
+def flipped(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], lines[1].replace(b'"step"', b'"stfp"'), *lines[2:]]
+
+
+def missing(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], *lines[2:]]
+
+
+@pytest.mark.parametrize("damage", [flipped, missing])
+def test_a_damaged_journal_is_neither_resumed_nor_rolled_back(site: Site, busy: subprocess.Popen[str],
+                                                              damage: Callable[[list[bytes]], list[bytes]]) -> None:
+    busy.kill()
+    busy.wait(SECONDS)
+    (journal,) = site.runs.glob("*.jsonl")
+    journal.write_bytes(b"".join(damage(journal.read_bytes().splitlines(keepends=True))))
+    for command in ("resume", "rollback", "apply"):
+        text = refused(site, command, "fleet.yaml", "--auto-approve", code=1)
+        assert "the journal is damaged" in text
+        assert "record 1 (line 2)" in text
+        assert "fleet state abandon" in text
+
+
+def test_a_torn_tail_is_cut_off_by_what_goes_on(site: Site, busy: subprocess.Popen[str]) -> None:
+    busy.kill()
+    busy.wait(SECONDS)
+    (journal,) = site.runs.glob("*.jsonl")
+    with journal.open("ab") as stream:
+        stream.write(b'{"kind":"done","step":"s00')
+    site.look("rollback", "fleet.yaml", "--auto-approve")
+    assert b'"step":"s00\n' not in journal.read_bytes()
+    site.look("state", "verify", "fleet.yaml")
+    assert house(site).dump()["hosts"]["a.lab.example"]["config"]["portgroups"].keys() == {
+        "Management Network", "VM Network"}
