@@ -20,12 +20,12 @@ RECORDS = 6
 
 
 @contextmanager
-def journal_of(records: int = RECORDS) -> Iterator[tuple[LocalStore, Path, list[bytes]]]:
+def journal_of(records: int = RECORDS, who: str = "alice") -> Iterator[tuple[LocalStore, Path, list[bytes]]]:
     """A store with one journal, its path and its lines."""
     with tempfile.TemporaryDirectory() as folder:
         store = store_in(Path(folder))
         journal = store.begin("r1", b"plan")
-        journal.append(head())
+        journal.append(head(who=who))
         for number in range(records - 1):
             journal.append({"kind": "done", "step": f"s{number:04}", "facts": {"note": "ü\n\"x\"", "n": number}})
         journal.close()
@@ -75,7 +75,7 @@ def test_missing_repeated_and_reordered_records(data: st.DataObject) -> None:
 
 
 def test_a_record_of_another_run_in_the_same_place() -> None:
-    with journal_of() as (store, path, lines), journal_of() as (_other, _path, foreign):
+    with journal_of() as (store, path, lines), journal_of(who="bob") as (_other, _path, foreign):
         path.write_bytes(b"".join([*lines[:3], foreign[3], *lines[4:]]))
         with pytest.raises(FleetError, match=r"record [34]"):
             store.records("r1")

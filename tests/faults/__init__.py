@@ -1,0 +1,75 @@
+"""Bad input and faults: a clear error, nothing lost. Which test holds which promise (`test_checklist.py` reads this).
+
+Bad input
+- YAML syntax ................................ tests/unit/config/test_cases.py::test_case [yaml-bad-indent]
+- duplicate keys ............................. tests/unit/config/test_cases.py::test_case [yaml-duplicate-keys]
+- unknown keys (nearest name) ................ tests/unit/config/test_cases.py::test_case [key-unknown]
+- wrong types ................................ tests/unit/config/test_cases.py::test_case [type-wrong]
+- unresolved references ...................... tests/unit/config/test_cases.py::test_case [ref-undeclared]
+- cycles ..................................... tests/unit/config/test_cases.py::test_case [cycle-attributes]
+- two hosts with one MAC ..................... tests/unit/config/test_cases.py::test_case [rule-two-macs]
+- two hosts with one address ................. tests/unit/config/test_cases.py::test_case [rule-two-ips]
+- a port group on a missing vSwitch .......... tests/unit/config/test_cases.py::test_case [rule-missing-vswitch]
+- a vmk on a missing port group .............. tests/unit/config/test_cases.py::test_case [rule-missing-portgroup]
+- unquoted ${...} in a flow map .............. tests/unit/config/test_cases.py::test_case [yaml-flow-map-unquoted]
+- expression bombs ........................... tests/unit/config/test_cases.py::test_case [expr-bombs]
+- invalid MAC, IP, VLAN, MTU ................. tests/unit/config/test_cases.py::test_case [type-formats]
+
+State and journal
+- state cut, edited, newer format, other fleet tests/faults/test_apply_refused.py::test_a_damaged_state_is_refused_and_left_alone
+- state of another lineage ................... tests/faults/test_apply_refused.py::test_a_state_of_another_lineage_is_refused
+- journal with a torn tail ................... tests/faults/test_apply_refused.py::test_a_torn_tail_is_cut_off_by_what_goes_on
+- a flipped byte (everywhere) ................ tests/faults/test_journal_damage.py::test_a_flipped_byte
+- a missing record (everywhere) .............. tests/faults/test_journal_damage.py::test_missing_repeated_and_reordered_records
+- both, at the commands ...................... tests/faults/test_apply_refused.py::test_a_damaged_journal_is_neither_resumed_nor_rolled_back
+- disk full while writing state .............. tests/faults/test_state_disk_full.py::test_enospc_while_writing_state
+- disk full in the middle of an apply ........ tests/faults/test_apply_disk_full.py::test_at_every_write_of_an_apply
+- disk full in the middle of a rollback ...... tests/faults/test_apply_disk_full.py::test_at_every_write_of_a_rollback
+
+vCenter
+- unreachable ................................ tests/faults/test_vcenter_door.py::test_nobody_listens
+- never answers .............................. tests/faults/test_vcenter_door.py::test_a_server_that_never_answers_is_given_up
+- wrong password ............................. tests/faults/test_vcenter_door.py::test_a_wrong_password
+- wrong certificate: unknown ................. tests/faults/test_vcenter_door.py::test_an_unknown_certificate_is_answered_with_its_thumbprint
+- wrong certificate: another CA .............. tests/faults/test_vcenter_door.py::test_a_ca_that_did_not_sign_it
+- wrong certificate: another than pinned ..... tests/faults/test_vcenter_door.py::test_another_certificate_than_the_pinned_one
+- session expired, reset, lost reply, restart,
+  busy, slow task: at every step ............. tests/faults/test_apply_steps.py::test_a_fault_that_passes_changes_nothing
+- task failed, fault, vCenter gone, before and
+  after the effect: at every step ............ tests/faults/test_apply_steps.py::test_a_fault_that_stays_stops_the_run
+- the same at every step of a rollback ....... tests/faults/test_apply_undo.py::test_a_fault_at_every_step_of_a_rollback
+- the same over real sockets ................. tests/faults/test_vcenter_https.py::test_every_call_is_hit_once_and_made_once
+- vCenter gone in the middle, and back ....... tests/faults/test_vcenter_https.py::test_vcenter_goes_away_and_comes_back
+- the session cannot be renewed .............. tests/faults/test_vcenter_https.py::test_a_session_that_cannot_be_renewed
+- missing privileges ......................... tests/faults/test_vcenter_https.py::test_missing_privileges_are_listed_before_anything_happens
+- a reading that fails is not "deleted" ...... tests/faults/test_vcenter_reads.py::test_a_property_that_cannot_be_read_is_an_error_that_names_the_host
+- a disconnected host blocks only itself ..... tests/faults/test_vcenter_reads.py::test_a_disconnected_host_blocks_only_itself
+- the state of another vCenter ............... tests/faults/test_apply_refused.py::test_the_state_of_the_twin_never_reaches_another_vcenter
+
+Hosts
+- host not responding in mid-step ............ tests/faults/test_apply_steps.py::test_a_host_that_stops_responding_at_its_step
+- birth never comes .......................... tests/faults/test_apply_births.py::test_the_deadline_names_the_reason
+- nobody starts the machine .................. tests/faults/test_apply_births.py::test_a_machine_that_nobody_starts_in_time
+- birth forged, replayed, unknown MAC ........ tests/faults/test_birth.py::test_forged_replayed_unknown_and_another_body
+- a 10 MB body ............................... tests/faults/test_birth.py::test_a_body_of_ten_megabytes_is_refused_early
+- half-open sockets .......................... tests/faults/test_birth.py::test_half_open_sockets_are_closed_and_starve_nobody
+- TFTP ../, absolute paths, write requests ... tests/faults/test_tftp.py::test_bad_requests_get_an_error
+- TFTP symlinks .............................. tests/faults/test_tftp.py::test_a_link_out_of_the_image_is_not_followed
+- neither password, clock skew, another
+  vCenter's host, no answer at AddHost ....... tests/faults/test_apply_hosts.py::test_resume_after_the_trouble_is_over
+- an NFS export that cannot be reached ....... tests/faults/test_apply_hosts.py::test_an_export_that_cannot_be_reached
+- UnrecognizedHost at reconnect .............. tests/faults/test_apply_hosts.py::test_a_reborn_host_that_vcenter_does_not_recognise
+- reboot between birth and AddHost ........... tests/faults/test_apply_hosts.py::test_a_host_that_reboots_between_birth_and_adding
+
+Commands
+- two applies at once ........................ tests/faults/test_apply_refused.py::test_two_at_once
+- a stale plan, each cause ................... tests/faults/test_apply_refused.py::test_live_changed
+- a plan without refresh ..................... tests/faults/test_apply_refused.py::test_a_plan_without_refresh
+- --on-failure continue ...................... tests/faults/test_apply_undo.py::test_continue_goes_on_with_what_does_not_depend_on_the_failure
+- --on-failure stop .......................... tests/faults/test_apply_undo.py::test_stop_starts_nothing_more
+- --on-failure rollback, verified: 4 ......... tests/faults/test_apply_undo.py::test_rollback_on_failure_is_verified_and_4
+- a rollback that is not equal: 3 ............ tests/faults/test_apply_undo.py::test_a_rollback_after_which_live_differs_is_not_4
+- Ctrl-C, SIGTERM before a change: 130 ....... tests/faults/test_apply_signals.py::test_in_a_run_before_its_first_call
+- Ctrl-C, SIGTERM while a call runs: 3 ....... tests/faults/test_apply_signals.py::test_while_a_call_runs
+- the second one stops hard .................. tests/faults/test_apply_signals.py::test_the_second_one_stops_hard
+"""  # noqa: E501 - one line a promise
