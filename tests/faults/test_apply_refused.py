@@ -115,19 +115,17 @@ def busy(site: Site) -> Iterator[subprocess.Popen[str]]:
     process.communicate(timeout=SECONDS)
 
 
-@pytest.mark.parametrize("command", [
-    ("apply", "fleet.yaml", "--auto-approve"), ("resume", "fleet.yaml", "--auto-approve"),
-    ("rollback", "fleet.yaml", "--auto-approve"), ("destroy", "fleet.yaml", "--auto-approve"),
-    ("apply", "p.fleetplan", "--auto-approve")])
-def test_two_at_once(site: Site, busy: subprocess.Popen[str], command: tuple[str, ...]) -> None:
+def test_two_at_once(site: Site, busy: subprocess.Popen[str]) -> None:
     """The second one says who holds the lock, since when and why; the first one is not disturbed."""
-    if command[1] == "p.fleetplan":
-        site.look("plan", "fleet.yaml", "--out", "p.fleetplan")  # looking is allowed meanwhile
-    done = site.run(*command, code=6)
-    assert f"(process {busy.pid}) since 20" in done.err
-    assert "for apply: CHG-4711" in done.err
-    assert "Wait until it ends" in done.err
-    assert busy.poll() is None
+    site.look("plan", "fleet.yaml", "--out", "p.fleetplan")  # looking is allowed meanwhile
+    for command in ("apply fleet.yaml", "apply p.fleetplan", "resume fleet.yaml", "rollback fleet.yaml",
+                    "destroy fleet.yaml"):
+        arguments = (*command.split(), "--auto-approve")
+        done = site.run(*arguments, code=6) if command == "apply fleet.yaml" else site.look(*arguments, code=6)
+        assert f"(process {busy.pid}) since 20" in done.err, command
+        assert "for apply: CHG-4711" in done.err
+        assert "Wait until it ends" in done.err
+        assert busy.poll() is None
     (journal,) = site.runs.glob("*.jsonl")
     assert '"kind":"end"' not in journal.read_text()
 
@@ -326,15 +324,14 @@ def empty(_data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [cut, edited, newer, other_fleet, empty])
-@pytest.mark.parametrize("command", [("plan", "fleet.yaml"), ("apply", "fleet.yaml", "--auto-approve"),
-                                     ("rollback", "fleet.yaml", "--auto-approve")])
-def test_a_damaged_state_is_refused_and_left_alone(site: Site, damage: Callable[[bytes], bytes],
-                                                   command: tuple[str, ...]) -> None:
+def test_a_damaged_state_is_refused_and_left_alone(site: Site, damage: Callable[[bytes], bytes]) -> None:
     applied(site)
     edit(site, "vlan: 20", "vlan: 30")
     path = site.folder / ".fleet/lab/state.json"
     path.write_bytes(damage(path.read_bytes()))
-    assert "state.json" in refused(site, *command, code=1)
+    for command in (("plan", "fleet.yaml"), ("apply", "fleet.yaml", "--auto-approve"),
+                    ("rollback", "fleet.yaml", "--auto-approve")):
+        assert "state.json" in refused(site, *command, code=1), command
 
 
 def test_a_state_of_another_lineage_is_refused(site: Site) -> None:
