@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,7 @@ class FileJournal:
         self.run = run
         self._path = path
         self._descriptor = descriptor
+        self._let_go = weakref.finalize(self, os.close, descriptor)  # one that is dropped unclosed leaks none
         self._end = found.end
         self._count = found.number
         self._prev = found.last or start
@@ -149,9 +151,8 @@ class FileJournal:
         return read(self._path, self.run)
 
     def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._descriptor = -1
+        self._let_go()
 
 
 def _interrupted(path: Path) -> FleetError:
