@@ -49,6 +49,10 @@ class Sent:
             self._local.target = before
 
 
+RENEWALS = 3
+"""How often one call logs in again: another thread's session may expire in between."""
+
+
 class Link:
     """A stub with a log-in. `login(content)` is called under a lock; `connect()` opens the session."""
 
@@ -70,8 +74,9 @@ class Link:
         from pyVmomi import vim
 
         method, changing = info.wsdlName, mutates(info.wsdlName)
-        renewed = repeated = self.content is None or method in ("Login", "Logout")
-        repeated = repeated or changing
+        alone = self.content is None or method in ("Login", "Logout")
+        renewals = 0 if alone else RENEWALS
+        repeated = alone or changing
         if changing:
             self.sent.note(mo)
         while True:  # a restart of vCenter breaks the connection, and then the session is unknown, too
@@ -80,9 +85,9 @@ class Link:
                 return self._raw(mo, info, args, *more, **named)
             except vim.fault.NotAuthenticated:
                 # no effect took place, so even a mutating call may be repeated
-                if renewed:
+                if not renewals:
                     raise
-                renewed = True
+                renewals -= 1
                 self._renew(generation)
                 if method in _BOUND:
                     raise
