@@ -310,7 +310,8 @@ class _Differ:
 
     def _check_children(self, root: Address, program: Program, changes: Iterable[Change]) -> None:
         changes = list(changes)
-        self.diagnostics.extend(undermined(self.catalog, self._before(root, program), changes))
+        if any(c.action in (Action.DELETE, Action.REPLACE) for c in changes):
+            self.diagnostics.extend(undermined(self.catalog, self._before(root, program), changes))
         by_type: dict[str, list[Change]] = {}
         for change in changes:
             by_type.setdefault(change.address.rtype, []).append(change)
