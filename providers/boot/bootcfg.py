@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 SEPARATOR = " --- "
+LOADER_KINDS = ("mboot", "legacy", "linux")
+"""Who boots it: mboot (ESXi 5 and later), pxelinux with mboot.c32 (ESX 3.5 and 4), or anything that boots Linux."""
 _LISTS = ("modules", "acpitables")
 _KEPT = ("title", "timeout", "nobootif", "noquirks", "norts", "runtimewd", "runtimewdtimeout", "tftpblksize",
          "skip", "errtimeout", "build")
@@ -31,6 +33,7 @@ class BootCfg:
     crypto: str = ""
     acpitables: tuple[str, ...] = ()
     other: Mapping[str, str] | None = None
+    loader: str = "mboot"  # `loader=`, a key of ours that mboot ignores: one of LOADER_KINDS
 
     @property
     def build(self) -> str:
@@ -58,6 +61,9 @@ def parse(text: str) -> BootCfg:
     if not values.get("kernel"):
         raise BootCfgError("it has no `kernel=` line")
     kernel = _name(values["kernel"])
+    loader = values.get("loader") or LOADER_KINDS[0]
+    if loader not in LOADER_KINDS:
+        raise BootCfgError(f"it has `loader={loader[:40]}`; known are {', '.join(LOADER_KINDS)}")
     return BootCfg(
         kernel=kernel,
         modules=_names(values.get("modules", "")),
@@ -65,6 +71,7 @@ def parse(text: str) -> BootCfg:
         crypto=_name(values["crypto"]) if values.get("crypto") else "",
         acpitables=_names(values.get("acpitables", "")),
         other={k: v for k, v in values.items() if k in _KEPT},
+        loader=loader,
     )
 
 

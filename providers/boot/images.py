@@ -13,6 +13,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, cast
 
 from planner.model import Diagnostic, FleetError, Image
 from providers.boot.bootcfg import BootCfg, BootCfgError, parse
@@ -21,6 +22,9 @@ LOADERS = ("mboot.efi", "mboot.c32")
 OPTIONAL = ("crypto64.efi", "efi/boot/crypto64.efi")
 CHUNK = 1 << 20
 MAX_BOOTCFG = 256 * 1024
+
+Loader = Literal["mboot", "legacy", "linux"]
+"""Who boots it: boot.cfg's `loader=`, a key of ours; without it, mboot. `linux` images need no VMware loader."""
 
 Stamp = tuple[int, int, int, int]
 """Device, inode, size and mtime (ns): equal stamps are taken for equal content."""
@@ -44,6 +48,7 @@ class Manifest:
     folder: Path
     cfg: BootCfg
     files: Mapping[str, ImageFile]
+    loader: Loader = "mboot"
 
 
 class FileDigests:
@@ -94,7 +99,7 @@ class Images:
         folder = Path(image.source)
         cfg = self._bootcfg(image, folder)
         wanted = ["boot.cfg", *cfg.files(), *(n for n in (*LOADERS, *OPTIONAL) if (folder / n).exists())]
-        if not any(name in wanted for name in LOADERS):
+        if cfg.loader != "linux" and not any(name in wanted for name in LOADERS):
             problems.append(_problem(image, "an image folder has no boot loader",
                                      f"{folder}: neither {LOADERS[0]} nor {LOADERS[1]}",
                                      "copy efi/boot/bootx64.efi of the ESXi ISO to mboot.efi"))
@@ -112,7 +117,7 @@ class Images:
             raise FleetError(_problem(image, "an image does not have its declared sha256",
                                       f"{folder}: declared {image.sha256.lower()}, found {digest}",
                                       "restore the folder's content, or declare the digest found"))
-        return Manifest(digest, folder, cfg, files)
+        return Manifest(digest, folder, cfg, files, cast(Loader, cfg.loader))
 
     def _check_source(self, image: Image) -> None:
         remedy = "unpack it into a folder and name that folder as `source`"

@@ -67,6 +67,19 @@ def test_everything_missing_is_named_at_once(tmp_path: Path) -> None:
     assert f"{folder}/s.v00" in found[2]
 
 
+def test_the_loader_is_what_boot_cfg_says(tmp_path: Path) -> None:
+    folder = make_image(tmp_path / "one")
+    assert Images().manifest(Image("x", str(folder))).loader == "mboot"
+    (folder / "boot.cfg").write_text(f"loader=legacy\n{BOOT_CFG}")
+    assert Images().manifest(Image("x", str(folder))).loader == "legacy"
+    (folder / "mboot.efi").unlink()
+    (folder / "boot.cfg").write_text("loader=linux\nkernel=b.b00\nmodules=s.v00\n")
+    assert Images().manifest(Image("x", str(folder))).loader == "linux"
+    (folder / "boot.cfg").write_text("loader=grub\nkernel=b.b00\n")
+    with pytest.raises(FleetError, match="loader=grub"):
+        Images().manifest(Image("x", str(folder)))
+
+
 def fifo(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
