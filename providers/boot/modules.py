@@ -1,18 +1,23 @@
-"""Modules that are appended to an image's own: `.tgz` files that ESXi unpacks over its root at boot.
+"""Modules that are appended to an image's own: archives that the booted system unpacks over its root.
 
-The format is what ESXi's loader takes: old GNU tar, uid and gid 0, explicit parent folders. Same input, same bytes:
-no times, no names, no compressor's header that changes, so that `midwife.tgz` is measured alike at every boot.
+Two kinds: `tgz` is what ESXi's loader takes (old GNU tar, uid and gid 0, explicit parent folders); `cpio` is what
+Linux takes as a further initramfs (newc, gzip). Same paths inside. Same input, same bytes: no times, no names, no
+compressor's header that changes, so that `midwife.tgz` is measured alike at every boot.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
+import struct
 import tarfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Kind = Literal["tgz", "cpio"]
 
 KEY_PATH = "etc/midwife/birth.key"
 """Where the per-boot HMAC key (64 hex digits) is found on the host; `birth.tgz` holds this file only."""
@@ -31,27 +36,71 @@ def build_module(files: Mapping[str, ModuleFile]) -> bytes:
     """A deterministic `.tgz` of these files (path → content). Raises ValueError on a path that is not relative."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        made: set[str] = set()
-        for path in sorted(files):
-            parts = path.split("/")
-            if path.startswith("/") or "" in parts or ".." in parts:
-                raise ValueError(f"a module path must be relative and plain: {path!r}")
-            for depth in range(1, len(parts)):
-                parent = "/".join(parts[:depth])
-                if parent not in made:
-                    made.add(parent)
-                    entry = tarfile.TarInfo(parent)
-                    entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-                    archive.addfile(entry)
+        for path, file in _entries(files):
             entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(files[path].content), files[path].mode
-            archive.addfile(entry, io.BytesIO(files[path].content))
-    return gzip.compress(raw.getvalue(), compresslevel=9, mtime=0)
+            if file is None:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(entry)
+            else:
+                entry.size, entry.mode = len(file.content), file.mode
+                archive.addfile(entry, io.BytesIO(file.content))
+    return _gzip(raw.getvalue())
 
 
-def birth_module(key: bytes) -> bytes:
-    """`birth.tgz` of one boot: the 32 random bytes that its birth is signed with."""
-    return build_module({KEY_PATH: ModuleFile(key.hex().encode(), 0o400)})
+def build_cpio(files: Mapping[str, ModuleFile]) -> bytes:
+    """The same files as a deterministic gzip'd cpio (newc; Linux' Documentation/driver-api/early-userspace).
+
+    Raises ValueError on a path that is not relative.
+    """
+    raw = bytearray()
+    for number, (path, file) in enumerate(_entries(files), start=1):
+        mode = 0o40755 if file is None else 0o100000 | file.mode
+        raw += _newc(path, number, mode, 2 if file is None else 1, b"" if file is None else file.content)
+    raw += _newc("TRAILER!!!", 0, 0, 1, b"")
+    return _gzip(bytes(raw))
+
+
+def _gzip(data: bytes) -> bytes:
+    """A gzip file (RFC 1952) of stored blocks (RFC 1951, 3.2.4): what compressors make changes with their versions,
+    and so do `gzip`'s headers with Python's; this is the same everywhere, and some 20 KB need no compression.
+    """
+    out = bytearray(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")  # deflate, no time, no name, unknown system
+    blocks = [data[i:i + 0xFFFF] for i in range(0, len(data), 0xFFFF)] or [b""]
+    for number, block in enumerate(blocks, start=1):
+        out += struct.pack("<BHH", number == len(blocks), len(block), len(block) ^ 0xFFFF) + block
+    return bytes(out) + struct.pack("<LL", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+
+
+def _newc(path: str, inode: int, mode: int, links: int, content: bytes) -> bytes:
+    name = path.encode() + b"\0"
+    # inode, mode, uid, gid, links, mtime, size, device (major, minor) twice, length of the name, no checksum
+    numbers = (inode, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(name), 0)
+    head = b"070701" + b"".join(b"%08X" % number for number in numbers) + name
+    return head + bytes(-len(head) % 4) + content + bytes(-len(content) % 4)
+
+
+def _entries(files: Mapping[str, ModuleFile]) -> Iterator[tuple[str, ModuleFile | None]]:
+    """Every file after its parent folders (None), in order of their paths."""
+    made: set[str] = set()
+    for path in sorted(files):
+        parts = path.split("/")
+        if path.startswith("/") or {"", ".", ".."} & set(parts):
+            raise ValueError(f"a module path must be relative and plain: {path!r}")
+        for depth in range(1, len(parts)):
+            parent = "/".join(parts[:depth])
+            if parent not in made:
+                made.add(parent)
+                yield parent, None
+        yield path, files[path]
+
+
+def _build(files: Mapping[str, ModuleFile], kind: Kind) -> bytes:
+    return build_module(files) if kind == "tgz" else build_cpio(files)
+
+
+def birth_module(key: bytes, kind: Kind = "tgz") -> bytes:
+    """`birth.tgz` (or `birth.cpio.gz`) of one boot: the 32 random bytes that its birth is signed with."""
+    return _build({KEY_PATH: ModuleFile(key.hex().encode(), 0o400)}, kind)
 
 
 def birth_key(module: bytes) -> bytes:
@@ -71,13 +120,15 @@ class Module:
     """A module that is the same for every machine; its name carries its digest."""
 
     content: bytes
+    kind: Kind = "tgz"
 
     @property
     def name(self) -> str:
-        return f"midwife-{hashlib.sha256(self.content).hexdigest()[:16]}.tgz"
+        suffix = "tgz" if self.kind == "tgz" else "cpio.gz"
+        return f"midwife-{hashlib.sha256(self.content).hexdigest()[:16]}.{suffix}"
 
 
-def midwife_module() -> Module:
+def midwife_module(kind: Kind = "tgz") -> Module:
     """`midwife.tgz`: what a host runs once after boot to announce its birth. Reproducible, without any secret."""
     payload = Path(__file__).with_name("payload.py").read_bytes()
     start = (
@@ -87,7 +138,5 @@ def midwife_module() -> Module:
         f"python3 /{PAYLOAD_PATH} >/var/log/midwife.log 2>&1 &\n"
         "exit 0\n"
     )
-    return Module(build_module({
-        LOCAL_SH: ModuleFile(start.encode(), 0o1755),
-        PAYLOAD_PATH: ModuleFile(payload, 0o644),
-    }))
+    files = {LOCAL_SH: ModuleFile(start.encode(), 0o1755), PAYLOAD_PATH: ModuleFile(payload, 0o644)}
+    return Module(_build(files, kind), kind)
