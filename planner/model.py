@@ -261,6 +261,13 @@ class Fleet:
     state: Attrs = field(default_factory=dict)
     digest: str = ""
     warnings: tuple[Diagnostic, ...] = ()
+    places: Mapping[str, Mark] = field(default_factory=dict)  # of provider blocks: "provider.boot.listen"
+
+    def place(self, path: str) -> Mark | None:
+        """Where a key of a provider block stands; of one that is not written out, what it would stand in."""
+        while path and path not in self.places:
+            path = path[:max(path.rfind("."), path.rfind("["), 0)]
+        return self.places.get(path)
 
 
 # --- what live looks like ---------------------------------------------------------------------------------

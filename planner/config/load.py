@@ -99,7 +99,8 @@ class _Load:
             name=name, path=self.shown, folder=str((self.path if self.path.is_dir() else self.path.parent).resolve()),
             resources=resources, providers=outcome.providers(document, world, blocks), images=world.images,
             moved=moves.moved(document, world, bodies), removed=moves.removed(document, world, bodies),
-            checks=outcome.checks(document, world), outputs=outcome.outputs(document, world), state=state)
+            checks=outcome.checks(document, world), outputs=outcome.outputs(document, world), state=state,
+            places=outcome.places(document, problems))
         bodies.close()
         problems.raise_if_any()
         return _finished(fleet, fleet_digest(fleet, world), problems)

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from planner.config.checks import Refused, quoted, url
 from planner.config.files import Document
-from planner.config.nodes import POISON, Map, Node, Scalar, is_null, literal
+from planner.config.nodes import POISON, Map, Node, Scalar, Seq, is_null, literal
 from planner.config.problems import Problems, suggest
 from planner.config.typed import Fields, describe
 from planner.config.values import ImageRef, Reference, words
 from planner.config.world import World
-from planner.model import Attrs, Check, Image, Output, Unknown
+from planner.model import Attrs, Check, Image, Mark, Output, Unknown
 from planner.schema import Field, boolean, string
 
 FLEET_KEYS = ("name", "requires", "state")
@@ -103,6 +103,24 @@ def providers(document: Document, world: World, blocks: Mapping[str, Mapping[str
         body = _map(node, f"provider.{name}", at, world.problems)
         if body is not None:
             found[name] = Fields(blocks[name], f"provider.{name}").read(body, world.scope(), at)
+    return found
+
+
+def places(document: Document, problems: Problems) -> dict[str, Mark]:
+    """Where the keys of the `provider:` blocks stand, by path: "provider.boot.ports.http", "….subnets[0]"."""
+    found: dict[str, Mark] = {}
+
+    def walk(path: str, node: Node, at: int) -> None:
+        found[path] = problems.sources.mark(at)
+        if isinstance(node, Map):
+            for (key, inner), place in zip(node.items.items(), node.keys, strict=True):
+                walk(f"{path}.{key}", inner, place)
+        elif isinstance(node, Seq):
+            for index, inner in enumerate(node.items):
+                walk(f"{path}[{index}]", inner, inner.at)
+
+    for name, (node, at) in document.labelled["provider"].items():
+        walk(f"provider.{name}", node, at)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from planner.catalog import Operation
 from planner.model import Attrs, Diagnostic, Fleet, FleetError
 from planner.schema import Field, integer, string
+from providers.boot.dhcp.schema import dhcp_field
 
 if TYPE_CHECKING:
     from planner.catalog import ResourceType
@@ -72,6 +73,9 @@ class BootProvider:
             "listen": string("The address on the boot network that serves boot files and takes births; "
                              "127.0.0.1 where unset.", check="ipv4"),
             "ports": Field("object", "Ports; hosts just born reach only TCP 80 and 443.", fields=ports),
+            "loaders": string("Folder of network boot loaders that are no part of an image (pxelinux.0, undionly.kpxe, "
+                              "snponly.efi), served by their names.", check="path"),
+            "dhcp": dhcp_field(),
             "midwife": string("URL of the site's midwife (not supported in this version).", check="url"),
         }
 
