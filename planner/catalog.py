@@ -47,6 +47,7 @@ class Operation:
     attributes: tuple[str, ...] = ()
     inverse: str = ""  # name of the operation that undoes it; "" only with `irreversible`
     irreversible: str = ""
+    loses: str = ""  # what undoing it does not bring back, although the object comes back
     window: str = ""  # "maintenance", or ""
     disruptive: str | Callable[[Attrs | None, Attrs | None], str] = ""
     to: Attrs = field(default_factory=dict)
@@ -129,6 +130,7 @@ class ResourceType:
     key: str = ""  # field whose values must be unique across the fleet (host: mac)
     unique: tuple[str, ...] = ()  # more such fields (host: name; vmkernel: ip)
     distinct: tuple[str, ...] = ()  # values, or items of lists, that one sibling only may have (vswitch: uplinks)
+    within: Mapping[str, str] = field(default_factory=dict)  # number → type below it: at most the number there
     shared: tuple[str, ...] = ()  # objects of one name are one object across hosts: these must agree (nfs: server)
     shared_within: str = ""  # root type inside which they are one (nfs: datacenter); "": the whole fleet
     owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # type → names it manages (ntp: service ntpd)

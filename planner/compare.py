@@ -74,6 +74,12 @@ def undermined(catalog: Catalog, before: Mapping[tuple[str, str], Attrs], change
                 remedy="give another adapter the management service first, in an apply of its own")
 
 
+def in_order(rtype: ResourceType, attributes: Attrs) -> dict[str, Any]:
+    """Attributes in the order of the schema: reviews then list them alike, however the file has them."""
+    return {**{k: attributes[k] for k in rtype.fields if k in attributes},
+            **{k: v for k, v in attributes.items() if k not in rtype.fields}}
+
+
 def observed(rtype: ResourceType, attributes: Attrs) -> dict[str, Any]:
     """The attributes that can be written back: schema fields that live shows, computed ones left out."""
     return {k: v for k, v in attributes.items() if k in rtype.fields and not rtype.fields[k].computed}
@@ -119,7 +125,8 @@ def differences(before: Attrs | None, after: Attrs | None) -> list[tuple[str, An
                 keys.append(str(part))
             paths.setdefault(tuple(keys))
     result = []
-    for path in sorted(paths):
+    position = {key: number for number, key in enumerate(new)}
+    for path in sorted(paths, key=lambda p: (position.get(p[0], len(position)), p)):
         result.append((".".join(path), _at(old, path), _at(new, path)))
     return result
 

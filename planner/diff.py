@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planner.catalog import Catalog, Program, ProgramInput, ResourceType
-from planner.compare import carriers, changed_attributes, claimed_twice, observed, undermined
+from planner.compare import carriers, changed_attributes, claimed_twice, in_order, observed, undermined
 from planner.model import (
     Action,
     Address,
@@ -93,7 +93,8 @@ class _Differ:
             resource = self.inputs.desired.get(root)
             live = self.inputs.live.objects.get(root)
             attributes = resource.attributes if resource else {}
-            change = Change(root, Action.NOOP, live.attributes if live else None, attributes)
+            change = Change(root, Action.NOOP, live.attributes if live else None,
+                            in_order(self.catalog.types[root.type], attributes))
         program = self._program(change, children_change=False)
         self.diagnostics.extend(program.diagnostics)
         if program.blocked:
@@ -247,6 +248,7 @@ class _Differ:
         for name, declared in rtype.fields.items():
             if name not in after and declared.default is not None:
                 after[name] = declared.default
+        after = in_order(rtype, after)
         unknown = tuple(k for k, v in after.items() if contains_unknown(v))
         unknown += tuple(k for k, f in rtype.fields.items() if f.computed)
         return Change(resource.address, Action.CREATE, None, after, unknown, reason)
@@ -260,6 +262,7 @@ class _Differ:
         if not forced and recorded is not None and recorded.attributes == wanted and \
                 all(k in found and found[k] == v for k, v in wanted.items()):
             return None
+        wanted = in_order(rtype, wanted)
         changed = changed_attributes(rtype, wanted, found, resource.lifecycle.ignore_changes)
         before = {k: restrict(wanted[k], found[k]) for k in wanted if k in found}
         unseen = {k: v for k, v in (recorded.attributes if recorded else {}).items()

@@ -104,8 +104,9 @@ class OpenContext:
 class Provider(Protocol):
     """What an entry point of the group `fleet.providers` loads: a module-level object or class instance.
 
-    It may have two things more: `reserved` (block or key of a later version → what for), and
-    `problems(fleet) -> Iterable[Diagnostic]` (what is wrong offline: for `fleet validate`).
+    It may have three things more: `reserved` (block or key of a later version → what for),
+    `problems(fleet) -> Iterable[Diagnostic]` (what is wrong offline: for `fleet validate`), and of the provider that
+    reads live `power(fleet) -> Callable[[Attrs], str]` (`LiveSession.power` as far as it shows offline).
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from planner.cli.terminal import Usage, answer_json, emit, emit_text, paint
 from planner.cli.version import tool
 from planner.cli.who import host, timestamp, user
 from planner.cli.wiring import LIVE, Bench, image_digests
-from planner.model import Address, Diagnostic, FleetError, Plan, StateResource
+from planner.model import Address, Attrs, Diagnostic, FleetError, Plan, StateResource
 
 if TYPE_CHECKING:
     from planner.catalog import Catalog
@@ -31,7 +31,6 @@ def addresses(texts: Sequence[str] | None, flag: str) -> tuple[Address, ...]:
 
 def make_plan(place: Bench, options: PlanOptions) -> Plan:
     """Read live (unless `--no-refresh`) and plan. Raises FleetError."""
-    from planner.diff import manual
     from planner.plan import PlanInputs, build_plan
 
     fleet = place.fleet
@@ -41,8 +40,16 @@ def make_plan(place: Bench, options: PlanOptions) -> Plan:
     block = fleet.providers.get(LIVE, {})
     return build_plan(PlanInputs(
         place.catalog, fleet, place.state, live, image_digests(place.site, fleet),
-        place.sessions.live.power if live is not None else manual, options,
+        place.sessions.live.power if live is not None else _power_offline(place), options,
         {"coexist": bool(block.get("coexist", False))}, tool(), f"{user()}@{host()}", timestamp()))
+
+
+def _power_offline(place: Bench) -> Callable[[Attrs], str]:
+    """How machines are started, as far as it shows without a server: a plan must not differ for want of a reading."""
+    from planner.diff import manual
+
+    look = getattr(place.site.providers[LIVE], "power", None)  # optional: see planner.ports.Provider
+    return manual if look is None else look(place.fleet)
 
 
 def _recorded(place: Bench) -> Mapping[Address, StateResource]:

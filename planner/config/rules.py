@@ -53,6 +53,8 @@ class Rules:
                 self._shared.append((own, kid, kid_table.rtype))
             for owned_type, names in kid_table.rtype.owns.items():
                 self._owned(instance, kid, owned_type, names)
+            for name, carrier in kid_table.rtype.within.items():
+                self._within(kid, kids, name, carrier)
         self._newborn(instance, claims)
 
     def _error(self, summary: str, detail: str, resource: Resource, remedy: str = "") -> None:
@@ -71,6 +73,25 @@ class Rules:
                 place = self.problems.sources.mark(hanging[name][1])
                 self.problems.error("one fact with two owners", f"{kid.address} manages what {other} declares too",
                                     place, f"remove {owned_type}.{name}, or `{kid.address.child_type}:`", other)
+
+    def _within(self, kid: Resource, kids: list[Resource], name: str, carrier: str) -> None:
+        """A number that must not be above that of what the object is on (a VMkernel adapter's MTU)."""
+        declared = {(k.address.child_type, k.address.child): k.attributes for k in kids}
+        below = (kid.address.child_type, kid.address.child)
+        for _ in self.bodies.tables:  # siblings name each other in one direction: no chain is longer
+            rtype = self.bodies.tables[below[0]].rtype
+            attributes = declared.get(below) or rtype.baseline.get(below[1], {})
+            if rtype.name == carrier:
+                mine, most = (a.get(name, t.fields[name].default) for a, t in (
+                    (kid.attributes, self.bodies.tables[kid.address.child_type].rtype), (attributes, rtype)))
+                if isinstance(mine, int) and isinstance(most, int) and mine > most:
+                    unset = "" if name in attributes else ", the default"
+                    self.problems.warning(
+                        f"{name} is above that of the {carrier} below it", f"{kid.address} has {mine}, {carrier} "
+                        f"{below[1]!r} has {most}{unset}: larger packets are dropped", kid.mark or 0,
+                        f"set {name} of {carrier}.{below[1]} to {mine}, or this one to at most {most}", kid.address)
+                return
+            below = next(((t, str(attributes[f])) for f, t in rtype.siblings.items() if f in attributes), below)
 
     # --- uniqueness ---------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from planner.model import Action
 from planner.review.fold import Group
 from planner.review.paint import clean
-from planner.review.values import Line, count
+from planner.review.values import Line
 from planner.review.view import WORDS, ChangeView, Review, StepView
 from planner.review.words import (
     ASSUMED,
@@ -18,10 +18,12 @@ from planner.review.words import (
     has_assumed,
     header,
     is_assumed,
+    loss_lines,
     lost_line,
     marks,
     nothing,
     range_text,
+    restores,
     same,
     stays_lines,
     summary,
@@ -105,9 +107,9 @@ def _changes(review: Review) -> Iterator[str]:
     yield "### Changes"
     if has_assumed(review):
         yield f"*assumed*: {escape(ASSUMED)}."
-    for host, number in review.reborn.items():
+    for host in review.reborn:
         yield ""
-        yield f"- {code(host)} was reborn: restores {count(number, 'object')} as last applied"
+        yield f"- {code(host)} {restores(review, host)}"
     for group in review.changes:
         yield ""
         yield f"**{escape(group.title)}**"
@@ -196,6 +198,8 @@ def _back_out(review: Review) -> Iterator[str]:
     yield ""
     for line in stays_lines(review):
         yield f"- **stays** {escape(line)}"
+    for line in loss_lines(review):
+        yield f"- **lost for good** {escape(line)}"
     if review.lost:
         yield f"- **not restored** {escape(lost_line(review))}"
     yield f"- reboots: {escape(', '.join(review.reboots)) or 'none'}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from planner.model import Action, Diagnostic
 from planner.review.fold import Group
 from planner.review.paint import Paint, clean
-from planner.review.values import Line, count
+from planner.review.values import Line
 from planner.review.view import WORDS, ChangeView, Review, StepView
 from planner.review.words import (
     ASSUMED,
@@ -16,10 +16,12 @@ from planner.review.words import (
     has_assumed,
     header,
     is_assumed,
+    loss_lines,
     lost_line,
     marks,
     nothing,
     range_text,
+    restores,
     same,
     stays_lines,
     summary,
@@ -89,9 +91,9 @@ def _changes(review: Review, paint: Paint) -> Iterator[str]:
         "  + create  ~ change  - delete  -/+ replace  = keep  x forget (leaves state only)")
     if has_assumed(review):
         yield paint.dim(f"         (assumed): {ASSUMED}")
-    for host, number in review.reborn.items():
-        yield f"  {paint.yellow('↻')} {paint.bold(clean(host))} was reborn: restores {count(number, 'object')}" \
-              f" as last applied {paint.dim('(list: --verbose)')}"
+    for host in review.reborn:
+        yield f"  {paint.yellow('↻')} {paint.bold(clean(host))} {restores(review, host)}" \
+              f" {paint.dim('(list: --verbose)')}"
     for group in review.changes:
         if group.items[0].name:
             yield f"    {paint.bold(clean(group.title))}"
@@ -186,6 +188,8 @@ def back_out_lines(review: Review, paint: Paint) -> Iterator[str]:
     yield from _step_groups(review.back_out, paint, "undo")
     for line in stays_lines(review):
         yield f"  {paint.alarm('stays')}: {clean(line)}"
+    for line in loss_lines(review):
+        yield f"  {paint.alarm('lost for good')}: {clean(line)}"
     if review.lost:
         yield f"  {paint.alarm('not restored')}: {clean(lost_line(review))}"
     yield f"  reboots: {clean(', '.join(review.reboots)) or 'none'}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from planner.catalog import GUARDS, Catalog
 from planner.model import Action, Address, Change, Plan, Step, Unknown
@@ -16,6 +16,7 @@ from planner.review.fold import Group, fold
 from planner.review.values import AS_BEFORE, Line, changed, differences, duration, text
 
 VCENTER = "vCenter"
+SILENT = "does not answer: will be booted and reconnected"
 WORDS: Mapping[Action, str] = {
     Action.CREATE: "create", Action.UPDATE: "change", Action.REPLACE: "replace", Action.DELETE: "delete",
     Action.FORGET: "forget", Action.NOOP: "keep",
@@ -45,6 +46,7 @@ class StepView:
     call: str  # the API method; the operation's name where this version does not know it
     effect: tuple[Line, ...]
     guard: str = ""  # in words; "" for a step that is always taken
+    loses: str = ""  # what is lost for good although the object itself can be brought back
     limit: str = ""  # "20 min" for waits and manual steps
     after: tuple[int, ...] = ()
 
@@ -61,6 +63,8 @@ class Review:
     stays: Mapping[tuple[str, str], tuple[int, ...]]  # (operation, why it cannot be undone) → numbers of its steps
     reboots: tuple[str, ...]  # hosts that a back-out reboots
     lost: tuple[str, ...] = ()  # hosts whose configuration a boot of this plan discards: no back-out restores it
+    losses: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # (operation, what) → step numbers
+    silent: frozenset[str] = frozenset()  # of `reborn`: hosts that do not answer, and so are booted
 
     def every_step(self) -> Iterator[StepView]:
         for group in self.steps:
@@ -96,14 +100,19 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
     steps = _step_groups(plan.steps, catalog, numbers, folded=not details)
     undo = _step_groups([_as_before(step) for step in back_out], catalog, numbers, folded=not details)
     stays: dict[tuple[str, str], tuple[int, ...]] = {}
-    for step in (s for s in plan.steps if s.irreversible):
-        key = (step.operation, step.irreversible)
-        stays[key] = (*stays.get(key, ()), numbers[step.id])
+    losses: dict[tuple[str, str], tuple[int, ...]] = {}
+    for step in plan.steps:
+        operation = catalog.operations.get(step.operation)
+        for why, found in ((step.irreversible, stays), (operation.loses if operation else "", losses)):
+            if why:
+                key = (step.operation, why)
+                found[key] = (*found.get(key, ()), numbers[step.id])
+    silent = frozenset(str(s.address.root) for s in plan.steps if s.kind == "wait")
     return Review(
-        plan=plan, changes=_change_groups(plan.changes, details), steps=steps, back_out=undo, stays=stays,
+        plan=plan, changes=_change_groups(plan.changes, details, silent), steps=steps, back_out=undo, stays=stays,
         reborn=Counter(str(c.address.root) for c in plan.changes if _restored(c)),
         reboots=tuple(dict.fromkeys(str(s.address.root) for s in back_out if _powers(s, catalog))),
-        lost=_lost(plan),
+        lost=_lost(plan), losses=losses, silent=silent,
     )
 
 
@@ -132,7 +141,7 @@ def _powers(step: Step, catalog: Catalog) -> bool:
 # --- changes ----------------------------------------------------------------------------------------------
 
 
-def _change_groups(changes: Sequence[Change], details: bool) -> tuple[Group[ChangeView], ...]:
+def _change_groups(changes: Sequence[Change], details: bool, silent: frozenset[str]) -> tuple[Group[ChangeView], ...]:
     groups: dict[str, list[ChangeView]] = {}
     lines = _Lines()
     for change in changes:
@@ -142,7 +151,7 @@ def _change_groups(changes: Sequence[Change], details: bool) -> tuple[Group[Chan
         if change.reborn and change.address.child_type and not details:
             continue
         title = _title(change.address)
-        groups.setdefault(title, []).append(_change_view(change, title, lines))
+        groups.setdefault(title, []).append(_change_view(change, title, lines, silent))
     found = [Group(title, tuple(items)) for title, items in groups.items()]
     found = [replace(group, items=tuple(sorted(group.items, key=lambda v: bool(v.name)))) for group in found]
     return tuple(found) if details else fold(found, _changes_shape, _change_values)
@@ -167,12 +176,12 @@ class _Lines:
         return self.updates[pair]
 
 
-def _change_view(change: Change, title: str, lines: _Lines) -> ChangeView:
+def _change_view(change: Change, title: str, lines: _Lines, silent: frozenset[str]) -> ChangeView:
     notes = [change.reason] if change.reason else []
     if change.adopted and "adopted" not in change.reason:
         notes.append("adopted: it exists already")
     if change.reborn and not change.address.child_type:
-        notes.append("reborn: it lost its configuration in a reboot")
+        notes.append(SILENT if str(change.address) in silent else "reborn: it lost its configuration in a reboot")
     if change.action is Action.FORGET:
         notes.append("it leaves state; nothing is called")
     return ChangeView(change, _relative(change.address, title), tuple(notes), lines.of(change))
@@ -230,6 +239,7 @@ def _step_view(step: Step, catalog: Catalog) -> StepView:
         call=operation.call if operation else step.operation,
         effect=differences(step.before, step.after),
         guard=GUARDS.get(step.when, step.when) if step.when else "",
+        loses=operation.loses if operation else "",
         limit=duration(operation.timeout) if operation and waits else "",
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from planner.model import Address, Drift, Plan, Step, contains_unknown
 from planner.review.fold import Group
 from planner.review.values import KNOWN_AFTER_APPLY, UNKNOWN_NOW, Line, count, text
-from planner.review.view import ChangeView, Review, StepView
+from planner.review.view import SILENT, ChangeView, Review, StepView
 
 EFFECT_WIDTH = 64
 MANY = 12
@@ -84,6 +84,8 @@ def marks(view: StepView, before: StepView | None) -> list[tuple[bool, str]]:
     found: list[tuple[bool, str]] = []
     if step.irreversible:
         found.append((True, f"IRREVERSIBLE: {step.irreversible}"))
+    if view.loses:
+        found.append((True, f"LOST FOR GOOD: {view.loses}"))
     if step.disruptive:
         found.append((True, f"DISRUPTIVE: {step.disruptive}"))
     if step.kind == "manual":
@@ -122,6 +124,17 @@ def same(group: Group[ChangeView] | Group[StepView], noun: str) -> str:
 def stays_lines(review: Review) -> list[str]:
     """What no back-out undoes, with the numbers of the steps that do it."""
     return [f"{operation} ({_numbers(numbers)}): {why}" for (operation, why), numbers in review.stays.items()]
+
+
+def loss_lines(review: Review) -> list[str]:
+    """What is lost although its object comes back, with the numbers of the steps that lose it."""
+    return [f"{operation} ({_numbers(numbers)}): {what}" for (operation, what), numbers in review.losses.items()]
+
+
+def restores(review: Review, host: str) -> str:
+    """What a host that lost its configuration gets: the words after its name."""
+    why = f"{SILENT};" if host in review.silent else "was reborn:"
+    return f"{why} restores {count(review.reborn[host], 'object')} as last applied"
 
 
 def lost_line(review: Review) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from planner.catalog import Operation, ResourceType
@@ -10,7 +10,7 @@ from planner.ports import OpenContext
 from planner.schema import Field, boolean, integer, secret, string
 
 if TYPE_CHECKING:
-    from planner.model import Diagnostic, Fleet
+    from planner.model import Attrs, Diagnostic, Fleet
     from providers.vsphere.session import VsphereSession
 
 
@@ -52,6 +52,12 @@ class VsphereProvider:
 
         block = fleet.providers.get(self.name)
         return () if block is None else block_problems(block)
+
+    def power(self, fleet: Fleet) -> Callable[[Attrs], str]:
+        """How machines are started, without a server: for plans that read nothing. Raises FleetError for a bad seed."""
+        from providers.vsphere.block import power_offline
+
+        return power_offline(fleet.providers.get(self.name, {}))
 
     def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
         return {}

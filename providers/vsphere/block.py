@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from planner.model import Attrs, Diagnostic, SecretRef
@@ -28,6 +28,28 @@ def block_problems(block: Attrs) -> Iterator[Diagnostic]:
         yield Diagnostic("error", "this is no thumbprint", "provider.vsphere.thumbprint",
                          remedy="write the SHA-256 of the certificate: 64 hex digits, colons or not")
     yield from _file("ca_file", block, "the CA file cannot be read")
+
+
+def power_offline(block: Attrs) -> Callable[[Attrs], str]:
+    """`VsphereSession.power`, from the block alone: the twin starts every machine that its seed does not exempt.
+
+    Raises FleetError where the seed cannot be read.
+    """
+    if block.get("server") != "twin":
+        return lambda _declared: "manual"
+    external: frozenset[str] = frozenset()
+    if block.get("seed"):
+        from providers.twin.machines import normal_mac
+        from providers.twin.seed import read_seed
+
+        machines = read_seed(Path(str(block["seed"]))).machines
+        external = frozenset(normal_mac(mac) for mac, seed in machines.items() if seed.power == "external")
+
+    def power(declared: Attrs) -> str:
+        mac = str(declared.get("mac") or "").lower()
+        return "twin" if mac and mac not in external else "manual"
+
+    return power
 
 
 def _file(key: str, block: Attrs, summary: str) -> Iterator[Diagnostic]:

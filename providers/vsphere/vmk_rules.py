@@ -49,7 +49,7 @@ def validate(attributes: Attrs) -> Iterable[str]:
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
     """Asked of adapters that carry management only (see `Operation.disruptive`)."""
-    return "may cut management, which this adapter carries" if {"dhcp", "ip", "netmask"} & set(now or {}) else ""
+    return "may cut management, which this adapter carries" if {"dhcp", "ip", "netmask", "mtu"} & set(now or {}) else ""
 
 
 def cuts_tag(before: Attrs | None, now: Attrs | None) -> str:

@@ -23,7 +23,7 @@ from planner.model import (
     StateResource,
     Step,
 )
-from planner.plan import PlanInputs, PlanOptions, build_plan
+from planner.plan import PlanInputs, PlanOptions, back_out, build_plan
 from providers.boot import provider as boot
 from providers.power import provider as power
 from providers.vsphere import provider as vsphere
@@ -129,6 +129,8 @@ def test_case(path: Path) -> None:
         assert found == case["changes"]
     if "disruptive" in case:
         assert [f"{s.operation} {s.address.name}" for s in plan.steps if s.disruptive] == case["disruptive"]
+    if "disruptive_back" in case:
+        assert [f"{s.operation} {s.address.name}" for s in back_out(plan) if s.disruptive] == case["disruptive_back"]
     if "unmanaged" in case:
         assert list(plan.unmanaged) == case["unmanaged"]
     if "warnings" in case:

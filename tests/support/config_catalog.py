@@ -99,8 +99,8 @@ def _children() -> list[ResourceType]:
             "dhcp": boolean("address by DHCP"), "ip": string("its address", check="ipv4"),
             "netmask": string("its netmask", check="netmask"), "mtu": integer("packet size", check="mtu"),
             "services": strings("what it carries", enum=SERVICES, unordered=True),
-        }, _operations("vmkernel"), 7, parent="host", siblings={"portgroup": "portgroup"}, unique=("ip",),
-            distinct=("portgroup",),
+        }, _operations("vmkernel"), 7, parent="host", siblings={"portgroup": "portgroup"}, within={"mtu": "vswitch"},
+            unique=("ip",), distinct=("portgroup",),
             validate=_vmkernel_rule,
             baseline={"vmk0": {"portgroup": "Management Network", "dhcp": True, "ip": Unknown(NEWBORN)}}),
         ResourceType("nfs", "An NFS datastore.", {

@@ -9,6 +9,7 @@ from providers.vsphere.host import operations as do
 from providers.vsphere.host.program import program
 
 _STAYS = "it stays connected"
+_FORGOTTEN = "its statistics, the history of its events, alarms and permissions set on it"
 
 HOST = ResourceType(
     name="host",
@@ -51,10 +52,11 @@ HOST = ResourceType(
                   ("name", "mac", "cluster"), inverse="host.remove", window="maintenance", observe=do.observe_host),
         Operation("host.remove", "HostSystem.Destroy_Task", "act",
                   "Remove the host from vCenter; refused unless it is in maintenance mode and without VMs.", do.remove,
-                  inverse="host.add", window="maintenance", observe=do.observe_host),
+                  inverse="host.add", loses=_FORGOTTEN, window="maintenance", observe=do.observe_host),
         Operation("host.remove_dead", "HostSystem.Destroy_Task", "act",
-                  "Remove a host that is gone from vCenter, with its statistics and permissions.", do.remove_dead,
-                  irreversible="vCenter forgets the host, its statistics and permissions", observe=do.observe_host),
+                  "Remove a host that is gone from vCenter.", do.remove_dead,
+                  irreversible=f"vCenter forgets the host: {_FORGOTTEN}, and the registration of its VMs",
+                  observe=do.observe_host),
         Operation("host.disconnect", "HostSystem.DisconnectHost_Task", "act",
                   "Let vCenter give up its dead connection.", do.disconnect, irreversible=_STAYS,
                   observe=do.observe_disconnected),

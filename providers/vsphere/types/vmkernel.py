@@ -104,6 +104,7 @@ VMKERNEL = ResourceType(
         "services": strings("Services that use it.", unordered=True, enum=tuple(sorted(NIC_TYPES))),
     },
     siblings={"portgroup": "portgroup"},
+    within={"mtu": "vswitch"},
     unique=("ip",),
     distinct=("portgroup",),  # AddVirtualNic refuses a second one: AlreadyExists
     label_doc="vmk0, vmk1, …: the host names a new adapter with the lowest free number",

@@ -89,8 +89,12 @@ def mtu_shrinks(before: Attrs, now: Attrs) -> bool:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
+    """Asked of vSwitches that carry management only (see `Operation.disruptive`)."""
     gone = released(before, now)
-    return f"may cut management, which runs over this vSwitch: it gives up {', '.join(gone)}" if gone else ""
+    why = [f"it gives up {', '.join(gone)}"] if gone else []
+    if "mtu" in (now or {}) and (before or {}).get("mtu") != (now or {}).get("mtu"):
+        why.append("its MTU changes")
+    return f"may cut management, which runs over this vSwitch: {' and '.join(why)}" if why else ""
 
 
 VSWITCH = ResourceType(

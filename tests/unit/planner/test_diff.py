@@ -79,6 +79,15 @@ def test_unset_attributes_are_left_as_they_are_and_created_with_defaults() -> No
     assert created.after == {"size": 1, "color": "red"}
 
 
+def test_attributes_come_in_the_order_of_the_schema_however_the_file_has_them() -> None:
+    order = [k for k in toy_catalog().types["box"].fields if k in ("size", "color")]
+    for desired in ({"size": 2, "color": "blue"}, {"color": "blue", "size": 2}):
+        for live in (None, FULL):
+            change = _diff(desired, live)
+            assert change is not None
+            assert [k for k in change.after or {} if k in desired] == order
+
+
 def test_replace_on_request() -> None:
     change = _diff({"size": 1}, FULL, state={"size": 1}, replaces=frozenset({X}))
     assert change is not None

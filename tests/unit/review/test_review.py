@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from planner.model import Action, Address, Attrs, Change, SecretRef, Step, Unknown
 from planner.plan import back_out
 from planner.review import markdown, text
+from planner.review.data import document
 from planner.review.fold import MAX_COLUMNS, Group, fold
 from planner.review.paint import clean, fit
 from planner.review.values import changed, count, differences, duration
@@ -86,6 +87,44 @@ def test_irreversible_and_disruptive_steps_are_named() -> None:
             assert f"stays: {step.operation}" in found
         if step.disruptive:
             assert f"DISRUPTIVE: {step.disruptive}" in found
+
+
+def test_what_is_lost_although_its_object_comes_back_is_named() -> None:
+    """A host that is removed and added again has its configuration, and neither statistics nor alarms."""
+    catalog = plans.catalog()
+    lossy = replace(catalog.operations["host.remove"], loses="its statistics")
+    known = replace(catalog, operations={**catalog.operations, "host.remove": lossy})
+    steps = plans.Steps()
+    steps.add(plans.ESX["esx01"], "host.remove", {"name": "x"}, None, undo="host.add")
+    plan = replace(plans.nothing(), steps=tuple(steps.steps))
+    view = review(plan, known, back_out(plan))
+    for rendered in (text.render(view), markdown.render(view).replace("**", "")):
+        assert "LOST FOR GOOD: its statistics" in rendered
+        assert "lost for good" in rendered.split("Back-out")[1]
+        assert "host.remove (step 1): its statistics" in rendered.replace("\\", "")
+    assert document(view)["steps"][0]["loses"] == "its statistics"
+    assert "LOST" not in text.render(review(plan, catalog, back_out(plan)))
+
+
+@pytest.mark.parametrize(("booted", "said"), [
+    (True, "does not answer: will be booted and reconnected; restores 1 object as last applied"),
+    (False, "was reborn: restores 1 object as last applied"),
+])
+def test_a_host_that_does_not_answer_is_not_called_reborn(booted: bool, said: str) -> None:
+    root = plans.ESX["esx02"]
+    changes = (Change(root, Action.NOOP, {}, {}, reborn=True),
+               Change(root.under("vswitch", "vSwitch1"), Action.CREATE, None, {"mtu": 1500}, reborn=True))
+    steps = (Step("s0001", root, "birth.wait", None, None, kind="wait"),) if booted else ()
+    view = review(replace(plans.nothing(), changes=changes, steps=steps), plans.catalog())
+    for rendered in (text.render(view), markdown.render(view)):
+        assert said in rendered
+        assert ("reborn" in rendered) is not booted
+
+
+def test_updates_are_listed_in_the_order_of_the_schema() -> None:
+    before: Attrs = {"uplinks": ["a"], "mtu": 1500, "nested": {"z": 1, "b": 1}}
+    after: Attrs = {"uplinks": ["b"], "mtu": 9000, "nested": {"z": 2, "b": 2}}
+    assert [line.path for line in changed(before, after)] == ["uplinks", "mtu", "nested.b", "nested.z"]
 
 
 def test_summary_counts() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from planner.model import StepFailed
+from providers.vsphere.block import power_offline
 from tests.unit.vsphere.kit import HOST, MAC, NAME, Bench, at, open_bench
 
 SEED = f"""\
@@ -89,3 +90,15 @@ def test_a_clock_that_is_a_day_off_fails_with_the_servers_words(tmp_path: Path) 
         bench.run(HOST, "host.add", None, {"name": NAME, "mac": MAC, "cluster": "cluster.prod"})
     assert caught.value.summary.startswith("ClusterComputeResource.AddHost_Task failed with")
     assert "clock" in caught.value.detail
+
+
+def test_how_machines_are_started_is_the_same_without_a_server(tmp_path: Path) -> None:
+    """`plan --no-refresh` must not ask a person to press what a refreshed plan presses itself."""
+    text = BARE + 'machines:\n  "52:54:00:00:00:77": {power: external}\n  "52:54:00:00:00:78": {skew: 5}\n'
+    bench = seeded(tmp_path, text=text)
+    offline = power_offline({"server": "twin", "seed": str(tmp_path / "seed.yaml")})
+    macs = (MAC, "52:54:00:00:00:77", "52:54:00:00:00:78", "")
+    ways = [bench.session.power({"mac": mac}) for mac in macs]
+    assert ways == ["twin", "manual", "twin", "manual"]
+    assert [offline({"mac": mac.upper()}) for mac in macs] == ways
+    assert power_offline({"server": "vc.example"})({"mac": MAC}) == "manual"
