@@ -261,7 +261,9 @@ class Projector:
         fields = self.catalog.types[step.address.rtype].fields
         after = step.after or {}
         attributes = _known_values({k: v for k, v in after.items() if k in fields})
-        computed = {**{k: v for k, v in after.items() if k not in fields}, **facts}
+        operation = self.catalog.operations.get(step.operation)
+        computed = {**{k: v for k, v in after.items() if k not in fields}, **facts,
+                    **(operation.settles if operation else {})}
         creates = step.before is None and step.kind == "call" and bool(attributes)
         if creates:
             earlier = track.waiting if now is None else now.facts

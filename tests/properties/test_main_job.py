@@ -30,8 +30,20 @@ def begun(lab: Lab, resources: dict[str, Any]) -> None:
     plan = opened.plan()
     outcome = apply(opened.engine(), plan, images=dict(plan.image_digests))
     assert outcome.exit_code == 0, outcome
+    facts_are_true(opened)
     again = opened.plan()
     assert again.empty, [str(s) for s in again.steps] + [str(c) for c in again.changes]
+
+
+def facts_are_true(opened: Opened) -> None:
+    """What state says of hosts beside their attributes is what live shows, once a run has ended."""
+    state = current_state(opened.store, CATALOG)
+    live = opened.session.snapshot(opened.fleet, state.resources if state else {})
+    for address, host in live.hosts.items():
+        facts = state.resources[address].facts if state and address in state.resources else {}
+        shown = {"uuid": host.uuid, "connection": host.connection, "in_maintenance": host.in_maintenance,
+                 "door_maintenance": host.in_maintenance}
+        assert {k: facts[k] for k in shown if k in facts} == {k: v for k, v in shown.items() if k in facts}, address
 
 
 def restored(before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -107,6 +119,7 @@ def run_pair(first: dict[str, Any], second: dict[str, Any], kill: tuple[str, int
         outcome = apply(opened.engine(), plan, images=dict(plan.image_digests))
         assert outcome.exit_code == 0, outcome
         assert opened.plan().empty
+        facts_are_true(opened)
         if outcome.run:
             assert calls_made(opened, since) == reviewed(plan, skipped_steps(opened, outcome.run))
         return
@@ -135,6 +148,7 @@ def run_pair(first: dict[str, Any], second: dict[str, Any], kill: tuple[str, int
     if ending == "resume":
         again = opened.plan()
         assert again.empty, (again.steps, again.changes)
+        facts_are_true(opened)
         assert calls + calls_made(opened, 0) == reviewed(plan, skipped_steps(opened, outcome.run))
         return
     now = opened.store.read()

@@ -69,7 +69,8 @@ HOST = ResourceType(
                   timeout=1800.0, observe=do.observe_maintenance),
         Operation("host.exit_maintenance", "HostSystem.ExitMaintenanceMode_Task", "act",
                   "Leave maintenance mode: VMs may land on it.", do.exit_maintenance,
-                  inverse="host.enter_maintenance", observe=do.observe_maintenance),
+                  inverse="host.enter_maintenance", observe=do.observe_maintenance,
+                  settles={"door_maintenance": None}),  # it is one mode, whichever door it was entered by
         Operation("host.move", "ClusterComputeResource.MoveInto_Task", "act", "Move the host to another cluster.",
                   do.move, ("cluster",), inverse="host.move", window="maintenance", observe=do.observe_host),
         Operation("host.verify", "read back", "act", "Read the host back: everything must be as declared.", do.verify,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from planner.catalog import Catalog, ResourceType
+from planner.catalog import Catalog, Operation, ResourceType
 from planner.execute.projector import Projector
 from planner.model import (
     Action,
@@ -113,6 +113,22 @@ def test_a_new_host_enters_state_when_it_is_added_with_all_that_its_birth_brough
     assert (state.serial, state.complete, state.run, state.merged, state.instance) == (1, True, "r1", 18, "vc")
     for change in NEW_CHANGES:
         assert state.resources[change.address].attributes == change.after
+
+
+def test_a_fact_that_a_later_step_ends_is_not_kept() -> None:
+    """Maintenance mode, entered at the host's own door, ends in vCenter: state must not go on saying that it holds."""
+    enter = step(9, ESX, "door.enter", {"door_maintenance": False}, {"door_maintenance": True})
+    steps = (*NEW_HOST[:4], enter, *NEW_HOST[4:])
+    ends = Operation("host.exit_maintenance", "Exit", "act", "", lambda _session, _call: None, irreversible="a test",
+                     settles={"door_maintenance": None})
+    made = Projector(None, plan_of(steps, NEW_CHANGES), Catalog(TYPES, {ends.name: ends}), "r1", "lin")
+    made.apply({"kind": "head"})
+    done(made, 1, 2, 3, 4, 9, 5, 6, 7)
+    assert made.state().resources[ESX].facts["door_maintenance"] is True
+    done(made, 8)
+    assert made.state().resources[ESX].facts == {"staged": "sha", "password": "set", "in_maintenance": False}
+    undone(made, 8)
+    assert made.state().resources[ESX].facts["door_maintenance"] is True
 
 
 @pytest.mark.parametrize("order", [(8, 7, 6, 5, 1), (7, 8, 6, 1, 5)])
