@@ -22,7 +22,9 @@ Kind = Literal["tgz", "cpio"]
 KEY_PATH = "etc/midwife/birth.key"
 """Where the per-boot HMAC key (64 hex digits) is found on the host; `birth.tgz` holds this file only."""
 
-PAYLOAD_PATH = "opt/midwife/payload.py"
+PAYLOAD = "providers.boot.payload"
+CARRIED = ("platforms.py", "payload.py")
+PAYLOAD_FOLDER = "opt/midwife"
 LOCAL_SH = "etc/rc.local.d/local.sh"
 
 
@@ -129,14 +131,43 @@ class Module:
 
 
 def midwife_module(kind: Kind = "tgz") -> Module:
-    """`midwife.tgz`: what a host runs once after boot to announce its birth. Reproducible, without any secret."""
-    payload = Path(__file__).with_name("payload.py").read_bytes()
-    start = (
-        "#!/bin/sh ++group=host/vim/tmp\n"
-        "# Announces this boot to the midwife named on the kernel command line; in the background, since the\n"
-        "# network may come up late.\n"
-        f"python3 /{PAYLOAD_PATH} >/var/log/midwife.log 2>&1 &\n"
-        "exit 0\n"
-    )
-    files = {LOCAL_SH: ModuleFile(start.encode(), 0o1755), PAYLOAD_PATH: ModuleFile(payload, 0o644)}
+    """`midwife.tgz`: what a host runs once after boot to announce its birth. Reproducible, without any secret.
+
+    The Python files lie there as they do here (below `providers/boot`, a namespace package), so that they import
+    each other by the same names.
+    """
+    here = Path(__file__).parent
+    files = {f"{PAYLOAD_FOLDER}/providers/boot/{name}": ModuleFile((here / name).read_bytes()) for name in CARRIED}
+    files[LOCAL_SH] = ModuleFile(_starter(kind).encode(), 0o1755 if kind == "tgz" else 0o755)
     return Module(_build(files, kind), kind)
+
+
+def _starter(kind: Kind) -> str:
+    """The script that ESXi runs at the end of its boot, and the init of a Linux image by hand.
+
+    POSIX sh as busybox has it. `++group` is VMware's way to say which memory a script's children count to; other
+    shells take it for an option. Its own path says what lies above it: "" once it is booted.
+    """
+    shell = "#!/bin/sh ++group=host/vim/tmp" if kind == "tgz" else "#!/bin/sh"
+    return f"""{shell}
+# Announces this boot to the midwife that the kernel command line names; in the background, since link, address and
+# certificate may come late. Says what it does in /var/log/midwife.log.
+case $0 in
+    */{LOCAL_SH}) root=${{0%/{LOCAL_SH}}} ;;
+    *) root= ;;
+esac
+PATH=$root/bin:$root/sbin:$root/usr/bin:/bin:/sbin:/usr/bin:/usr/sbin
+PYTHONPATH=$root/{PAYLOAD_FOLDER}
+export PATH PYTHONPATH
+mkdir -p "$root/var/log" "$root/var/run"
+log=$root/var/log/midwife.log
+for python in python3 python; do
+    if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 5))' 2>/dev/null; then
+        cd /
+        "$python" -B -m {PAYLOAD} </dev/null >>"$log" 2>&1 &
+        exit 0
+    fi
+done
+echo "there is no Python 3.5 or later: this host cannot announce itself; declare it with birth: agentless" >>"$log"
+exit 0
+"""
