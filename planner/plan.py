@@ -115,7 +115,10 @@ def build_plan(inputs: PlanInputs) -> Plan:
     if any(d.severity == "error" for d in diagnostics):
         raise FleetError(*diagnostics)
     stale = {a: r.attributes for a, r in recorded.items() if a.child_type}
-    steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale, result.management)
+    try:
+        steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale, result.management)
+    except FleetError as error:
+        raise FleetError(*(_placed(d, fleet) for d in error.diagnostics)) from error
     void = frozenset(a for a, p in result.programs.items() if p.reset or p.reborn)
     drift = find_drift(inputs.catalog, recorded, live, desired, void) if inputs.live is not None else ()
     touched = [a for a, c in result.changes.items() if c.action is not Action.NOOP or c.adopted]

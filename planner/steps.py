@@ -95,6 +95,7 @@ def _chains(catalog: Catalog, root: Address, change: Change | None, program: Pro
 
 def _object_steps(catalog: Catalog, change: Change) -> Iterable[_Placed]:
     rtype = catalog.types[change.address.rtype]
+    _refuse_unknown_lists(rtype, change)
     if change.action in (Action.DELETE, Action.REPLACE):
         for draft in _delete(rtype, change.before or {}):
             yield _Placed(change.address, draft, True, _rank(catalog, rtype, change.address, down=True))
@@ -108,6 +109,18 @@ def _object_steps(catalog: Catalog, change: Change) -> Iterable[_Placed]:
             early = operation.early is not None and operation.early(draft.before or {}, draft.after or {})
             yield _Placed(change.address, draft, early,
                           _rank(catalog, rtype, change.address, down=True) if early else up)
+
+
+def _refuse_unknown_lists(rtype: ResourceType, change: Change) -> None:
+    """A list that takes a step per item: how many items it has decides what is reviewed."""
+    for operation in rtype.operations:
+        for key in operation.attributes if operation.does == "add_item" else ():
+            if isinstance((change.after or {}).get(key), Unknown):
+                raise FleetError(Diagnostic(
+                    "error", "how many items this list has must be known when it is planned",
+                    f"{key} is known only after apply, and each of its items takes a step", address=change.address,
+                    remedy="write it as a list (its items may be known after apply), or apply what it comes from"
+                           " first (--target)"))
 
 
 def _rank(catalog: Catalog, rtype: ResourceType, address: Address, *, down: bool) -> tuple[Any, ...]:
@@ -183,8 +196,9 @@ def _items(rtype: ResourceType, key: str, current: Attrs, wanted: Attrs) -> Iter
         then = [i for i in now if i != item]
         yield Draft(by["remove_item"], {key: now}, {key: then})
         now = then
-    for item in [i for i in new if i not in old]:
-        then = sorted([*now, item])
+    for item in sorted((i for i in new if i not in old), key=lambda i: isinstance(i, Unknown)):
+        then = [*sorted(i for i in [*now, item] if not isinstance(i, Unknown)),
+                *(i for i in [*now, item] if isinstance(i, Unknown))]
         yield Draft(by["add_item"], {key: now}, {key: then})
         now = then
 

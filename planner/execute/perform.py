@@ -40,7 +40,11 @@ def perform(run: Run, number: str) -> None:
         if step.kind == "verify":
             verify(run, step)
             return
-        step = resolved(run, step)
+        known = resolved(run, step)
+        if known is None:
+            run.note("skipped", step, guard="nothing to do: the list has it already")
+            return
+        step = known
         live = _look(run, step) if step.kind == "call" else None
         run.note("begin", step, operation=step.operation, address=step.address, before=step.before, after=step.after,
                  inverse=inverse_record(step), live=live)

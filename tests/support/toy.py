@@ -54,15 +54,16 @@ def toy_catalog() -> Catalog:
     ), order=1)
     box = ResourceType("box", "a box", {
         "site": reference("where", "site", replace=True), "size": integer("size", default=1),
-        "color": string("color", default="red"), "tags": strings("tags", unordered=True),
+        "color": string("color", default="red"), "tags": strings("tags", unordered=True), "names": strings("names"),
     }, (
         _op("box.create", "create", "box.destroy", ("site", "size", "color")),
         _op("box.paint", "update", "box.paint", ("color",)),
         _op("box.resize", "update", "box.resize", ("size",)),
+        _op("box.name", "update", "box.name", ("names",)),
         _op("box.tag", "add_item", "box.untag", ("tags",)),
         _op("box.untag", "remove_item", "box.tag", ("tags",)),
         _op("box.destroy", "delete", "box.create", ("site", "size", "color")),
-    ), order=2, initial={"tags": []})
+    ), order=2, initial={"tags": [], "names": []})
     return Catalog.of([site, box])
 
 
@@ -83,6 +84,7 @@ class World:
             _merge(self, call)
             if name == "box.create":
                 self.objects[call.address].setdefault("tags", [])
+                self.objects[call.address].setdefault("names", [])
         self.calls.append(f"{call.operation} {call.address}")
         self.hook("after", call.step)
         if call.step in self.lost:

@@ -91,3 +91,81 @@ def test_a_fleet_with_errors_by_now_stops_that_step(tmp_path: Path) -> None:
     outcome = Lab(tmp_path).apply(resolve=broken)
     assert outcome.exit_code == 3
     assert "not an IPv4 address" in outcome.failures[0][1]
+
+
+# --- lists --------------------------------------------------------------------------------------------------
+
+
+class Lists(Lab):
+    """Lists of y whose items are known when x exists. `learnt`: what they turn out to be."""
+
+    def __init__(self, folder: Path, planned: Any, learnt: Any, now: Any = None) -> None:
+        super().__init__(folder)
+        self.planned, self.learnt = planned, learnt
+        self.world.objects[Y] = {"site": "", "size": 1, "color": "red", "tags": [], "names": [], **(now or {})}
+
+    def wanted(self, values: Any) -> Fleet:
+        return replace(toy_fleet({"box.x": {"size": 7}, "box.y": values}), digest="d")
+
+    def resolve(self, state: State) -> dict[Address, Attrs]:
+        return {Y: self.learnt if X in state.resources else self.planned}
+
+    def engine(self, **more: Any) -> Engine:
+        return replace(toy_engine(self.wanted(self.planned), self.world, self.store), resolve=self.resolve, **more)
+
+    def apply(self, **more: Any) -> Outcome:
+        return apply(self.engine(**more), toy_plan(self.wanted(self.planned), self.world, self.store.read()))
+
+
+def test_a_list_that_one_call_sets_gets_its_items(tmp_path: Path) -> None:
+    lab = Lists(tmp_path, {"names": ["a", LATER]}, {"names": ["a", "seven"]})
+    assert lab.apply().exit_code == 0
+    assert (lab.world.objects[Y]["names"], lab.recorded["names"]) == (["a", "seven"], ["a", "seven"])
+    assert toy_plan(lab.wanted(lab.learnt), lab.world, lab.store.read()).empty
+    assert rollback(lab.engine()).exit_code == 0
+    assert lab.world.objects[Y]["names"] == []
+
+
+@pytest.mark.parametrize(("learnt", "calls"), [
+    (["a", "m", "z"], 3), (["a", "z"], 2), (["a"], 1),  # two that turn out to be one, or one that is there
+])
+def test_a_list_of_a_call_per_item_gets_its_items(tmp_path: Path, learnt: list[str], calls: int) -> None:
+    planned = {"tags": ["a", LATER, Unknown("box.x.color")]}
+    lab = Lists(tmp_path, planned, {"tags": learnt}, {"tags": ["old"]})
+    assert lab.apply().exit_code == 0
+    assert lab.world.objects[Y]["tags"] == learnt
+    assert [c.split()[0] for c in lab.world.calls if "box.y" in c] == ["box.untag"] + ["box.tag"] * calls
+    assert toy_plan(lab.wanted({"tags": learnt}), lab.world, lab.store.read()).empty
+    assert rollback(lab.engine()).exit_code == 0
+    assert lab.world.objects[Y]["tags"] == ["old"]
+    assert X not in lab.world.objects
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("step", range(1, 6))
+@pytest.mark.parametrize("ending", [resume, rollback])
+def test_killed_between_items(tmp_path: Path, point: str, step: int, ending: Any) -> None:
+    planned = {"tags": ["a", LATER, Unknown("box.x.color")]}
+    lab = Lists(tmp_path, planned, {"tags": ["a", "m", "z"]}, {"tags": ["old"]})
+
+    def hook(at: str, number: str) -> None:
+        if (at, number) == (point, f"s{step:04}"):
+            raise Killed
+
+    lab.world.hook = hook
+    with pytest.raises(Killed):
+        lab.apply()
+    lab.world.hook = lambda _point, _step: None
+    assert ending(lab.engine()).exit_code == 0
+    assert lab.world.objects[Y]["tags"] == (["old"] if ending is rollback else ["a", "m", "z"])
+    assert (X in lab.world.objects) is (ending is resume)
+
+
+def test_how_many_steps_a_list_takes_must_be_known(tmp_path: Path) -> None:
+    """Before: all that the list had was removed, and then the run stopped."""
+    lab = Lists(tmp_path, {"tags": LATER}, {"tags": ["a"]}, {"tags": ["old"]})
+    with pytest.raises(FleetError, match="must be known when it is planned") as caught:
+        lab.apply()
+    assert caught.value.diagnostics[0].address == Y
+    assert lab.world.objects[Y]["tags"] == ["old"]
+    assert not lab.world.calls
