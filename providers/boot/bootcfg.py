@@ -89,13 +89,21 @@ def _name(value: str) -> str:
     return value
 
 
-def render(cfg: BootCfg, *, prefix: str, kernelopt: Iterable[str], modules: Iterable[str]) -> str:
-    """The text for one machine. `kernelopt` and `modules` (full URLs) come after the image's own."""
-    options = [o for o in cfg.kernelopt.split() if o not in _INSTALLER]
+def kernel_options(cfg: BootCfg, *, install: bool = False) -> list[str]:
+    """The image's own kernel options; those that start VMware's installer only where it is to `install`."""
+    if cfg.loader == "linux":
+        return cfg.kernelopt.split()
+    own = [o for o in cfg.kernelopt.split() if o not in _INSTALLER]
+    return [*own, "runweasel"] if install else own
+
+
+def render(cfg: BootCfg, *, prefix: str, kernelopt: Iterable[str], modules: Iterable[str],
+           install: bool = False) -> str:
+    """The text for one machine. `kernelopt` and `modules` come after the image's own; see `kernel_options`."""
     lines = [f"{key}={value}" for key, value in (cfg.other or {}).items()]
     lines.append(f"prefix={prefix}")
     lines.append(f"kernel={cfg.kernel}")
-    lines.append(f"kernelopt={' '.join([*options, *kernelopt])}")
+    lines.append(f"kernelopt={' '.join([*kernel_options(cfg, install=install), *kernelopt])}")
     if cfg.crypto:
         lines.append(f"crypto={cfg.crypto}")
     if cfg.acpitables:

@@ -50,7 +50,8 @@ class Servers:
         port = {kind: int(sock.getsockname()[1]) for kind, sock in sockets.items()}
         ends = Endpoints(_url("http", listen, port["http"], 80), _url("https", listen, port["birth"], 443),
                          identity.spki_sha256)
-        tree = BootTree(session.standings, session.desk, session.trail, ends, midwife_module())
+        tree = BootTree(session.standings, session.desk, session.trail, ends,
+                        {"tgz": midwife_module("tgz"), "cpio": midwife_module("cpio")})
         servers = cls(tree, (listen, port["tftp"]), TftpServer(sockets["tftp"], tree.find, _tftp_log(tree)),
                       HttpServer(sockets["http"], tree), BirthListener(sockets["birth"], session.desk, tls))
         servers.tftp.start()

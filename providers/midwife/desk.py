@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from planner.ports import Clock
 from providers.midwife.inbox import Birth, Inbox
 from providers.midwife.message import BadMessage, Message, authentic, checked_thumbprint, parse
-from providers.midwife.standing import Boot, Standing, Standings
+from providers.midwife.standing import EVERY_BOOT, Boot, Standing, Standings, Way
 
 NONCE_SECONDS = 3600.0
 CLOCK_TOLERANCE = 60
@@ -62,22 +62,23 @@ class Desk:
 
     # --- staging ----------------------------------------------------------------------------------------
 
-    def stage(self, mac: str, image: str, source: str, build: str, known_birth: str) -> Standing:
+    def stage(self, mac: str, image: str, source: str, build: str, known_birth: str, way: Way = EVERY_BOOT, *,
+              spent: bool = False) -> Standing:
         """Stand these boot files for the MAC, durably. Idempotent: a staging whose birth nobody has used yet stays.
 
         `known_birth` is the `born` fact that the caller already has: a birth equal to it is used up, so that a
-        new generation begins. Raises OSError.
+        new generation begins. `spent`: a staging for one boot, which is over. Raises OSError.
         """
         with self._lock:
             found = self._standings.get(mac)
-            if found is not None and found.image == image:
+            if found is not None and found.image == image and found.way == way:
                 born = self._inbox.newest(mac, found.generation)
                 if born is None or born["born"] != known_birth:
-                    kept = replace(found, source=source, build=build)
+                    kept = replace(found, source=source, build=build, spent=spent)
                     self._standings.put(kept, durable=True)
                     return kept
             self._forget(found)
-            fresh = Standing(mac, image, source, secrets.token_hex(8), self._clock.now(), build)
+            fresh = Standing(mac, image, source, secrets.token_hex(8), self._clock.now(), build, way=way, spent=spent)
             self._standings.put(fresh, durable=True)
             return fresh
 
@@ -85,27 +86,43 @@ class Desk:
         """The machine is about to be restarted: births up to now no longer answer what is staged. Raises OSError."""
         with self._lock:
             self._forget(self._standings.get(mac))
-            self._standings.change(mac, lambda s: replace(s, generation=secrets.token_hex(8), boot=None))
+            self._standings.change(mac, lambda s: replace(s, generation=secrets.token_hex(8), boot=None, spent=False))
 
     def unstage(self, mac: str) -> None:
         """Nothing stands for this MAC any more; its nonce is void."""
         with self._lock:
             self._forget(self._standings.drop(mac))
 
-    def mint(self, mac: str, client: str) -> tuple[Standing, Boot] | None:
-        """A new boot for a MAC whose configuration is being served; None where nothing stands. Raises OSError."""
+    def mint(self, mac: str, client: str, *, relative: bool = False) -> tuple[Standing, Boot] | None:
+        """A new boot for a MAC whose configuration is being served; None where nothing stands, or what stands is
+        spent. Raises OSError."""
         with self._lock:
             before = self._standings.get(mac)
-            if before is None:
+            if before is None or before.spent:
                 return None
             now = self._clock.now()
             boot = Boot(secrets.token_hex(8), secrets.token_hex(16), secrets.token_hex(32), now, now + NONCE_SECONDS,
-                        client)
+                        client, relative=relative)
             self._forget(before)
             standing = self._standings.change(mac, lambda s: replace(s, boot=boot))
         if before.boot is not None:
             self._changed(mac, f"boot configuration fetched again by {client}; the earlier nonce is void")
         return (standing, boot) if standing is not None else None
+
+    def handed_over(self, mac: str, boot: str) -> None:
+        """The machine has all of its image, of that boot: a staging for one boot is spent.
+
+        A disk that is full is no reason to install a machine twice: it is then spent for as long as this runs.
+        """
+        with self._lock:
+            standing = self._standings.get(mac)
+            if standing is None or standing.boot is None or standing.boot.id != boot or not standing.way.once:
+                return
+            try:
+                self._standings.change(mac, lambda s: replace(s, spent=True), durable=True)
+            except OSError as error:
+                self._standings.remember(replace(standing, spent=True))
+                self._changed(mac, f"that it has its image could not be written down: {error}")
 
     def _forget(self, standing: Standing | None) -> None:
         if standing is None or standing.boot is None:

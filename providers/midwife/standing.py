@@ -2,6 +2,9 @@
 
 One JSON file per MAC, mode 0600, replaced atomically, so that a later command sees it after a kill. A
 `generation` is one expectation of a birth: births of an earlier generation never answer a later one.
+
+A staging is for every boot (a stateless host), or for one: `once`. That one is `spent` when the machine has all of
+its image; from then on it is told to boot from its own disk, until somebody stages or restarts it again.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from planner.model import Diagnostic, FleetError
 
@@ -29,9 +33,22 @@ class Boot:
     expires: float
     client: str  # the address that fetched it
     challenged: bool = False  # a 428 was answered: the next clock may be up to five minutes off
+    relative: bool = False  # its files are fetched by TFTP, from its own folder
 
     def __repr__(self) -> str:
         return f"Boot({self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a machine boots what is staged. `install`: where the image's installer puts it (the host's `install`)."""
+
+    once: bool = False
+    agentless: bool = False  # the image gets no payload: Secure Boot would not run it
+    install: Mapping[str, Any] | None = None
+
+
+EVERY_BOOT = Way()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,8 @@ class Standing:
     staged: float
     build: str = ""
     boot: Boot | None = None
+    way: Way = EVERY_BOOT
+    spent: bool = False
 
 
 class Standings:
@@ -84,7 +103,7 @@ class Standings:
                 _replace(self._folder / _file_name(standing.mac), json.dumps(document).encode(), durable)
             self._known[standing.mac] = standing
 
-    def change(self, mac: str, edit: Callable[[Standing], Standing]) -> Standing | None:
+    def change(self, mac: str, edit: Callable[[Standing], Standing], *, durable: bool = False) -> Standing | None:
         """Read, edit and write one record as one act; None where nothing stands. Raises OSError."""
         with self._lock:
             found = self.get(mac)
@@ -92,8 +111,13 @@ class Standings:
                 return None
             edited = edit(found)
             if edited != found:
-                self.put(edited, durable=False)
+                self.put(edited, durable=durable)
             return edited
+
+    def remember(self, standing: Standing) -> None:
+        """In memory only: what could not be written."""
+        with self._lock:
+            self._known[standing.mac] = standing
 
     def drop(self, mac: str) -> Standing | None:
         with self._lock:
@@ -111,9 +135,9 @@ class Standings:
         try:
             data = json.loads(text)
             version = data.pop("format")
-            boot = data.pop("boot")
+            boot, way = data.pop("boot"), data.pop("way", {})
             if version == FORMAT:
-                return replace(Standing(**data), boot=Boot(**boot) if boot else None)
+                return replace(Standing(**data), boot=Boot(**boot) if boot else None, way=Way(**way))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FleetError(Diagnostic("error", "a record of staged boot files is damaged", f"{path}: {error}",
                                         remedy="remove the file; the host is staged anew")) from error
