@@ -373,7 +373,8 @@ def open_house(folder: Path | None, name: str, *, seed: Path | None = None, mach
     settle(house)
     house.declare(machines)
     if seed is not None:
-        from providers.twin.seed import apply_seed, read_seed
+        from providers.twin.seed import apply_seed
+        from providers.twin.seed_file import read_seed
 
         apply_seed(house, read_seed(seed), inventory=not house.inventory.site.seeded)
     if stored:

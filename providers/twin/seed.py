@@ -36,12 +36,10 @@ Inventory is laid down once, in an empty twin; `exports` and `machines` hold at 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from planner.model import FleetError
 from providers.twin import baseline
@@ -49,6 +47,7 @@ from providers.twin.boots import connected_host
 from providers.twin.facts.options import options
 from providers.twin.facts.services import SERVICES
 from providers.twin.inventory import ROOT
+from providers.twin.machines import normal_mac
 from providers.twin.model import (
     Box,
     Datacenter,
@@ -63,40 +62,19 @@ from providers.twin.model import (
     Vnic,
     Vswitch,
 )
+from providers.twin.seed_file import SeedError, SeedFile, Where
 from providers.twin.seed_format import ConfigSeed, HostSeed, MachineSeed, Seed, VmSeed
 
 if TYPE_CHECKING:
     from providers.twin.house import House
 
 
-def read_seed(path: Path) -> Seed:
-    """Raises FleetError that says what is wrong, and where in the file."""
-    try:
-        return parse_seed(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FleetError(f"the twin's seed {path} cannot be read: {error.strerror}") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise FleetError(f"the twin's seed {path}: {error}") from error
+def apply_seed(house: House, file: SeedFile, *, inventory: bool) -> None:
+    """Lay down a seed. `inventory` False: only what holds at every opening.
 
-
-def parse_seed(text: str) -> Seed:
-    """Raises ValueError that says what is wrong. Scalars are text (a MAC is never a number); fields give the types."""
-    import yaml
-
-    try:
-        raw = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - BaseLoader makes nothing but text, lists and maps
-    except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {error}") from error
-    try:
-        seed = msgspec.convert(raw or {}, Seed, strict=False)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
-    seed.digest = hashlib.sha256(text.encode()).hexdigest()
-    return seed
-
-
-def apply_seed(house: House, seed: Seed, *, inventory: bool) -> None:
-    """Lay down a seed. `inventory` False: only what holds at every opening. Raises FleetError for what does not fit."""
+    Raises FleetError for what does not fit, with its place in the file.
+    """
+    seed = file.seed
     try:
         site = house.inventory.site
         if site.unreachable != seed.exports.unreachable:
@@ -108,24 +86,37 @@ def apply_seed(house: House, seed: Seed, *, inventory: bool) -> None:
                 _host(house, name, host)
             _datastores(house, seed)
             for name, machine in seed.vms.items():
-                _vm(house, name, machine)
-            site.seeded = seed.digest
+                with _at("vms", name):
+                    _vm(house, name, machine)
+            site.seeded = file.digest
             house.inventory.mark(site)
         for mac, facts in seed.machines.items():
-            _machine(house, mac, facts)
+            with _at("machines", mac):
+                _machine(house, mac, facts)
+    except SeedError as error:
+        raise FleetError(file.diagnostic(error)) from error
+
+
+@contextmanager
+def _at(*where: str) -> Iterator[None]:
+    """What goes wrong inside does so at this place of the file, unless it says where."""
+    try:
+        yield
     except (KeyError, ValueError) as error:
-        raise FleetError(f"the twin's seed: {error.args[0] if error.args else error}") from error
+        raise SeedError(where, str(error.args[0]) if error.args else str(error)) from error
 
 
 def _containers(house: House, seed: Seed) -> None:
     for name in seed.datacenters:
         house.inventory.add_datacenter(name, ROOT)
-    for path in seed.folders:
+    for number, path in enumerate(seed.folders):
         parent, _, name = path.rpartition("/")
-        house.inventory.add_folder(name, _host_folder(house, parent))
+        with _at("folders", str(number)):
+            house.inventory.add_folder(name, _host_folder(house, parent))
     for path, cluster in seed.clusters.items():
         parent, _, name = path.rpartition("/")
-        made = house.inventory.add_cluster(name, _host_folder(house, parent))
+        with _at("clusters", path):
+            made = house.inventory.add_cluster(name, _host_folder(house, parent))
         if cluster.drs.enabled:
             made.drs = {"enabled": True, "defaultVmBehavior": cluster.drs.automation}
         if cluster.ha.enabled:
@@ -143,14 +134,17 @@ def _host_folder(house: House, path: str) -> Folder:
 
 def _host(house: House, name: str, seed: HostSeed) -> None:
     if seed.state not in ("connected", "gone", "disconnected"):
-        raise ValueError(f"hosts.{name}.state: {seed.state!r} is none of connected, gone, disconnected")
-    host = connected_host(
-        house, seed.cluster, seed.mac, name, password=seed.root_password, build=seed.build, version=seed.version
-    )
+        raise SeedError(("hosts", name, "state"), f"{seed.state!r} is none of connected, gone, disconnected")
+    with _at("hosts", name, "mac"):
+        normal_mac(seed.mac)
+    with _at("hosts", name, "cluster"):
+        host = connected_host(
+            house, seed.cluster, seed.mac, name, password=seed.root_password, build=seed.build, version=seed.version
+        )
     box = house.inventory.need(host.mac, Box)
     if box.running is None:
         raise AssertionError(f"{name} is not running")
-    deviate(box, box.running.config, seed.config, f"hosts.{name}.config")
+    deviate(box, box.running.config, seed.config, ("hosts", name, "config"))
     box.running.maintenance = seed.maintenance
     house.inventory.attach(host, box.running.config)
     if seed.state == "disconnected":
@@ -163,17 +157,17 @@ def _host(house: House, name: str, seed: HostSeed) -> None:
         house.inventory.mark(box)
 
 
-def deviate(box: Box, config: HostConfig, seed: ConfigSeed, where: str) -> None:
-    """Make a newborn's configuration what the seed says. Raises ValueError naming the place."""
+def deviate(box: Box, config: HostConfig, seed: ConfigSeed, where: Where) -> None:
+    """Make a newborn's configuration what the seed says. Raises SeedError."""
     for name, switch in seed.vswitch.items():
         config.vswitches[name] = Vswitch(uplinks=list(switch.uplinks), mtu=switch.mtu)
     for name, group in seed.portgroup.items():
         if group.vswitch not in config.vswitches:
-            raise ValueError(f"{where}.portgroup.{name}: no vswitch {group.vswitch}")
+            raise SeedError((*where, "portgroup", name, "vswitch"), f"no vswitch {group.vswitch}")
         config.portgroups[name] = Portgroup(group.vswitch, group.vlan)
     for device, nic in seed.vmkernel.items():
         if nic.portgroup not in config.portgroups:
-            raise ValueError(f"{where}.vmkernel.{device}: no portgroup {nic.portgroup}")
+            raise SeedError((*where, "vmkernel", device, "portgroup"), f"no portgroup {nic.portgroup}")
         before = config.vnics.get(device)
         config.vnics[device] = Vnic(
             nic.portgroup,
@@ -187,12 +181,12 @@ def deviate(box: Box, config: HostConfig, seed: ConfigSeed, where: str) -> None:
     for name, mount in seed.nfs.items():
         kind = {"3": "NFS", "4.1": "NFS41"}.get(mount.version)
         if kind is None:
-            raise ValueError(f'{where}.nfs.{name}.version: write "3" or "4.1"')
+            raise SeedError((*where, "nfs", name, "version"), f"{mount.version!r} is no version", 'write "3" or "4.1"')
         config.nfs[name] = Nfs(mount.server, mount.path, kind, mount.access)
     _settings(config, seed, where)
 
 
-def _settings(config: HostConfig, seed: ConfigSeed, where: str) -> None:
+def _settings(config: HostConfig, seed: ConfigSeed, where: Where) -> None:
     if seed.dns is not None:
         config.dns = Dns(False, seed.dns.hostname or config.dns.hostname, seed.dns.domain, seed.dns.servers,
                          seed.dns.search)
@@ -203,11 +197,12 @@ def _settings(config: HostConfig, seed: ConfigSeed, where: str) -> None:
         baseline.set_option(config, "Syslog.global.logHost", ",".join(seed.syslog.targets))
         baseline.set_ruleset(config, "syslog", seed.syslog.firewall)
     for key, service in seed.service.items():
-        _known(key, SERVICES, f"{where}.service")
+        _known(key, SERVICES, (*where, "service", key))
         baseline.set_service(config, key, service.policy, service.running)
     for key, text in seed.option.items():
-        _known(key, options(), f"{where}.option")
-        baseline.set_option(config, key, _READ[options()[key].kind](text))
+        _known(key, options(), (*where, "option", key))
+        with _at(*where, "option", key):
+            baseline.set_option(config, key, _READ[options()[key].kind](text))
 
 
 _READ: dict[str, Callable[[str], bool | int | str]] = {
@@ -219,9 +214,10 @@ _READ: dict[str, Callable[[str], bool | int | str]] = {
 }
 
 
-def _known(key: str, table: Mapping[str, Any], where: str) -> None:
+def _known(key: str, table: Mapping[str, Any], where: Where) -> None:
     if key not in table:
-        raise ValueError(f"{where}: the twin's hosts have no {key!r}")
+        near = get_close_matches(key, table, 1)
+        raise SeedError(where, f"the twin's hosts have no {key!r}", f"did you mean {near[0]!r}?" if near else "")
 
 
 def _datastores(house: House, seed: Seed) -> None:
@@ -229,31 +225,31 @@ def _datastores(house: House, seed: Seed) -> None:
         parent, _, name = path.rpartition("/")
         datacenter = house.entity(parent)
         if not isinstance(datacenter, Datacenter):
-            raise KeyError(f"datastores.{path}: no datacenter {parent!r}")
+            raise SeedError(("datastores", path), f"no datacenter {parent!r}")
         made = Datastore(house.inventory.new_id("datastore-"), name, datacenter.datastore, "VMFS")
         house.inventory.put(made)
-        for host in facts.hosts:
-            house.inventory.mount(_named(house, host, f"datastores.{path}"), made)
+        for number, host in enumerate(facts.hosts):
+            house.inventory.mount(_named(house, host, ("datastores", path, "hosts", str(number))), made)
 
 
-def _named(house: House, name: str, where: str) -> Host:
+def _named(house: House, name: str, where: Where) -> Host:
     found = house.inventory.host_named(name)
     if found is None:
-        raise KeyError(f"{where}: no host {name!r} under hosts:")
+        raise SeedError(where, f"no host {name!r} under hosts:")
     return found
 
 
 def _vm(house: House, name: str, seed: VmSeed) -> None:
-    host = _named(house, seed.host, f"vms.{name}")
+    host = _named(house, seed.host, ("vms", name, "host"))
     datacenter = house.inventory.datacenter_of(host)
     stores = []
-    for each in seed.datastores:
+    for number, each in enumerate(seed.datastores):
         store = house.inventory.datastore_named(datacenter, each)
         if store is None:
-            raise KeyError(f"vms.{name}: no datastore {each!r}")
+            raise SeedError(("vms", name, "datastores", str(number)), f"no datastore {each!r}")
         stores.append(store.id)
     if seed.power not in ("on", "off"):
-        raise ValueError(f'vms.{name}.power: write "on" or "off"')
+        raise SeedError(("vms", name, "power"), f"{seed.power!r} is no power", 'write "on" or "off"')
     gone = host.connection != "connected"
     house.inventory.put(Vm(
         house.inventory.new_id("vm-"), name, datacenter.vm, host.id,
@@ -266,7 +262,7 @@ def _vm(house: House, name: str, seed: VmSeed) -> None:
 def _machine(house: House, mac: str, seed: MachineSeed) -> None:
     box = house.box_of(mac, seed.name)
     if seed.power not in ("", "external"):
-        raise ValueError(f"machines.{mac}.power: only \"external\" can be said here")
+        raise SeedError(("machines", mac, "power"), 'only "external" can be said here')
     box.external = seed.power == "external"
     if box.boots:
         return  # what it does has begun: its clock and its manager are its own

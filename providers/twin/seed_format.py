@@ -129,4 +129,3 @@ class Seed(_Strict):
     vms: dict[str, VmSeed] = msgspec.field(default_factory=dict)
     exports: ExportsSeed = msgspec.field(default_factory=ExportsSeed)
     machines: dict[str, MachineSeed] = msgspec.field(default_factory=dict)
-    digest: str = ""

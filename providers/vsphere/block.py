@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from planner.model import Attrs, Diagnostic, SecretRef
+from planner.model import Attrs, Diagnostic, FleetError, SecretRef
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -13,7 +13,7 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 def block_problems(block: Attrs) -> Iterator[Diagnostic]:
     """Errors, each with what to do. The schema has been checked already."""
     if block.get("server") == "twin":
-        yield from _file("seed", block, "the twin's seed cannot be read")
+        yield from _seed(block)
         return
     missing = [] if block.get("user") else ["user"]
     if not isinstance(block.get("password"), SecretRef):
@@ -40,9 +40,9 @@ def power_offline(block: Attrs) -> Callable[[Attrs], str]:
     external: frozenset[str] = frozenset()
     if block.get("seed"):
         from providers.twin.machines import normal_mac
-        from providers.twin.seed import read_seed
+        from providers.twin.seed_file import read_seed
 
-        machines = read_seed(Path(str(block["seed"]))).machines
+        machines = read_seed(Path(str(block["seed"]))).seed.machines
         external = frozenset(normal_mac(mac) for mac, seed in machines.items() if seed.power == "external")
 
     def power(declared: Attrs) -> str:
@@ -50,6 +50,19 @@ def power_offline(block: Attrs) -> Callable[[Attrs], str]:
         return "twin" if mac and mac not in external else "manual"
 
     return power
+
+
+def _seed(block: Attrs) -> Iterator[Diagnostic]:
+    """Every mistake of the format, with its place; what does not fit together shows when the twin is opened."""
+    missing = list(_file("seed", block, "the twin's seed cannot be read"))
+    yield from missing
+    if block.get("seed") and not missing:
+        from providers.twin.seed_file import read_seed
+
+        try:
+            read_seed(Path(str(block["seed"])))
+        except FleetError as error:
+            yield from error.diagnostics
 
 
 def _file(key: str, block: Attrs, summary: str) -> Iterator[Diagnostic]:

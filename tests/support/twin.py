@@ -37,7 +37,8 @@ def reopen(folder: Path | None, machines: Sequence[MachineSpec] = (), *, seed: s
            writable: bool = True, clock: Any = None) -> House:
     """Open a house; `seed` is the text of a seed file."""
     from providers.twin.boots import settle
-    from providers.twin.seed import apply_seed, parse_seed
+    from providers.twin.seed import apply_seed
+    from providers.twin.seed_file import parse_seed
     from providers.twin.store import Store
 
     if folder is not None and seed is not None:
