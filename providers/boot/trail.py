@@ -19,6 +19,7 @@ MAX_FAILURES = 1000
 class _Steps:
     fetched: str = ""
     handed_over: str = ""
+    handed_to: tuple[str, str] = ("", "")
     note: str = ""
 
 
@@ -47,13 +48,20 @@ class Trail:
     def fetched(self, mac: str, client: str) -> None:
         with self.changed:
             steps = self._steps.setdefault(mac, _Steps())
-            steps.fetched, steps.handed_over = f"{self._clock()} by {client}", ""
+            steps.fetched, steps.handed_over, steps.handed_to = f"{self._clock()} by {client}", "", ("", "")
             self.changed.notify_all()
 
-    def handed_over(self, mac: str) -> None:
+    def handed_over(self, mac: str, boot: str = "", client: str = "") -> None:
+        """The machine has all of its image, of that boot, fetched from that address."""
         with self.changed:
-            self._steps.setdefault(mac, _Steps()).handed_over = self._clock()
+            steps = self._steps.setdefault(mac, _Steps())
+            steps.handed_over, steps.handed_to = self._clock(), (boot, client)
             self.changed.notify_all()
+
+    def handed_to(self, mac: str) -> tuple[str, str]:
+        """Boot and address that have all of their image; empty texts while there is none."""
+        with self.changed:
+            return self._steps.get(mac, _Steps()).handed_to
 
     def note(self, mac: str, what: str) -> None:
         """Something about this MAC that a person should read (a refused birth, a second fetch)."""

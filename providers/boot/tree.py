@@ -244,7 +244,7 @@ class BootTree:
         if boot.relative and boot.id not in self._kernels:
             return
         self.desk.handed_over(mac, boot.id)
-        self.trail.handed_over(mac)
+        self.trail.handed_over(mac, boot.id, boot.client)
 
     def _ticket(self, standing: Standing, boot: Boot) -> menus.Ticket:
         manifest, ends, way = self.manifests[standing.image], self.endpoints, standing.way

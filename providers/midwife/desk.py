@@ -13,19 +13,28 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from planner.ports import Clock
 from providers.midwife.inbox import Birth, Inbox
-from providers.midwife.message import BadMessage, Message, authentic, checked_thumbprint, parse
+from providers.midwife.message import (
+    BadMessage,
+    Message,
+    authentic,
+    certificate_thumbprint,
+    checked_thumbprint,
+    parse,
+)
 from providers.midwife.standing import EVERY_BOOT, Boot, Standing, Standings, Way
 
 NONCE_SECONDS = 3600.0
 CLOCK_TOLERANCE = 60
 CLOCK_TOLERANCE_AFTER_428 = 300
 MAX_SUPERSEDED = 4096
+FIRST_USE = "first use"
+"""How an agentless birth is trusted: its certificate is the first that the door showed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,27 @@ class Desk:
         with self._lock:
             standing = self._standings.get(mac)
             return self._inbox.newest(mac, standing.generation) if standing is not None else None
+
+    def seen(self, mac: str, boot: str, facts: Mapping[str, str]) -> Future[None] | None:
+        """An agentless birth: what answered at the host's own door after that boot, trusted on first use.
+
+        `facts`: uuid, serial, ip, version, build, certificate (PEM), from. Resolves once it is on disk; None where
+        that boot is not the MAC's newest any more. Raises BadMessage for a certificate that is none.
+        """
+        with self._lock:
+            standing = self._standings.get(mac)
+            if standing is None or standing.boot is None or standing.boot.id != boot:
+                return None
+            if self._inbox.of_boot(boot) is not None:
+                done: Future[None] = Future()
+                done.set_result(None)
+                return done
+            durable = self._inbox.append({
+                **facts, "thumbprint": certificate_thumbprint(facts["certificate"]), "mac": mac,
+                "born": iso(self._clock.now()), "image": standing.image, "generation": standing.generation,
+                "boot": boot, "body_sha256": "", "agentless": True, "trust": FIRST_USE})
+        durable.add_done_callback(lambda done: self._on_disk(mac, done))
+        return durable
 
     def judge(self, body: bytes, client: str) -> Verdict:
         """Decide about one `POST /v1/births`. Never raises for anything that a stranger can send."""
