@@ -54,6 +54,7 @@ LATER: Mapping[str, str] = {
 PLUGIN_HELP: Mapping[str, str] = {
     "twin": "The embedded twin: power its machines, serve it over HTTPS",
     "image": "Boot images from an ISO or a folder",
+    "dhcp": "Print a DHCP server's configuration that boots the fleet's hosts",
     "midwife": "The site's boot and birth service",
 }
 """One line for known commands of providers, so that help need not load them."""

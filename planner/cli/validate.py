@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from planner.cli import options
 from planner.cli.terminal import answer_json, diagnostic_data, emit, failure, note, paint, show_diagnostics
 from planner.cli.wiring import Site, Source, image_digests, installed, load
-from planner.model import Fleet, FleetError
+from planner.model import Diagnostic, Fleet, FleetError
 from planner.review.values import count
 
 app = typer.Typer(add_completion=False)
@@ -23,7 +24,7 @@ def command(path: options.Path, as_json: options.Json = False, var: options.Var 
     try:
         site = installed()
         fleet = load(site, Source.of(path, var, var_file))
-        offline_problems(site, fleet)
+        fleet = replace(fleet, warnings=offline_problems(site, fleet))
     except FleetError as error:
         if not as_json:
             raise
@@ -47,8 +48,11 @@ def command(path: options.Path, as_json: options.Json = False, var: options.Var 
     return 0 if good else 1
 
 
-def offline_problems(site: Site, fleet: Fleet) -> None:
-    """What the providers can tell without a server: images, credentials, files. Raises FleetError with all of it."""
+def offline_problems(site: Site, fleet: Fleet) -> tuple[Diagnostic, ...]:
+    """What the providers can tell without a server: images, credentials, files; and the fleet's own warnings.
+
+    Returns warnings. Raises FleetError with all of it where there is an error.
+    """
     found = [*fleet.warnings]
     for provider in site.providers.values():
         look = getattr(provider, "problems", None)  # optional: see planner.ports.Provider
@@ -59,6 +63,7 @@ def offline_problems(site: Site, fleet: Fleet) -> None:
         found += error.diagnostics
     if any(one.severity == "error" for one in found):
         raise FleetError(*found)
+    return tuple(found)
 
 
 def _hosts(fleet: Fleet) -> int:

@@ -5,7 +5,7 @@ This module is imported to build the catalogue, so that everything heavy is impo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from planner.catalog import Operation
@@ -99,6 +99,14 @@ class BootProvider:
         if problems:
             raise FleetError(*problems)
         return digests
+
+    def problems(self, fleet: Fleet) -> Iterable[Diagnostic]:
+        """What is wrong with `dhcp`: for `fleet validate`. Images that cannot be read are `image_digests`' affair."""
+        if not fleet.providers.get("boot", {}).get("dhcp"):
+            return ()
+        from providers.boot.dhcp import check, survey
+
+        return check.problems(fleet, survey.manifests(fleet, self.images)[0])
 
     @property
     def images(self) -> Images:
