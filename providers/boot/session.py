@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from planner.model import Attrs, Diagnostic, FleetError, Image, ReadFailed, Step
 from planner.ports import Call, OpenContext
 from providers.boot.images import Images, Manifest
 from providers.boot.trail import Trail
-from providers.midwife.desk import Desk
+from providers.midwife.desk import ACCEPTED, Desk
 from providers.midwife.inbox import Birth, Inbox
 from providers.midwife.message import BadMessage, normal_mac
 from providers.midwife.standing import Standings
@@ -48,7 +49,8 @@ class BootSession:
         self.standings = Standings(folder / "boot")
         self.inbox = Inbox(folder / "midwife")
         self.trail = Trail(folder / "boot" if context.writable else None, hosts, context.clock.now, context.say)
-        self.desk = Desk(self.standings, self.inbox, context.clock, self.trail.note)
+        self.desk = Desk(self.standings, self.inbox, context.clock, self._heard)
+        self._playing = threading.Lock()
         self._servers: Servers | None = None
 
     # --- planner.ports.Session --------------------------------------------------------------------------
@@ -178,18 +180,29 @@ class BootSession:
     def _house(self) -> Any:
         return getattr(self._context.peer("vsphere"), "house", None)
 
+    def _heard(self, mac: str, what: str) -> None:
+        """The desk has news. Stateless machines boot when they like: a birth counts even where no step waits for it."""
+        self.trail.note(mac, what)
+        born = self.desk.birth(mac) if what == ACCEPTED and self._house() is not None else None
+        if born is not None:
+            self._play_external(mac, _facts(born))
+
     def _play_external(self, mac: str, facts: Attrs) -> None:
         """A machine that boots outside of the twin was born: the twin plays its SDK door and vCenter's side."""
         house = self._house()
-        if house is None or not house.machine(mac).external:
-            return
         try:
-            if house.door_certificate(facts["ip"]) == facts["certificate"]:
-                return  # a repeated wait: it runs already
-        except ConnectionRefusedError:
-            pass
+            if house is None or not house.machine(mac).external:
+                return
+        except KeyError:
+            return  # boot files still stand for a machine that has left
         wanted = ("build", "version", "image", "uuid", "serial", "ip", "certificate")
-        house.complete_boot(mac, **{name: facts[name] for name in wanted})
+        with self._playing:
+            try:
+                if house.door_certificate(facts["ip"]) == facts["certificate"]:
+                    return  # it runs already
+            except ConnectionRefusedError:
+                pass
+            house.complete_boot(mac, **{name: facts[name] for name in wanted})
 
     def _open_servers(self, house: Any) -> Servers:
         from providers.boot.servers import Servers

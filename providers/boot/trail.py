@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from providers.midwife.desk import iso
+from providers.midwife.desk import ACCEPTED, iso
 
 MAX_FAILURES = 1000
 """Failed requests that one process writes down: strangers must not fill the disk."""
@@ -70,7 +70,7 @@ class Trail:
             if known:
                 self._steps.setdefault(mac, _Steps()).note = what
             self.changed.notify_all()
-        if known and what != "birth accepted":
+        if known and what != ACCEPTED:
             self._say(f"{self._hosts.get(mac, mac)}: {what}")
 
     def reason(self, mac: str) -> str:

@@ -35,6 +35,7 @@ CLOCK_TOLERANCE_AFTER_428 = 300
 MAX_SUPERSEDED = 4096
 FIRST_USE = "first use"
 """How an agentless birth is trusted: its certificate is the first that the door showed."""
+ACCEPTED = "birth accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,7 @@ class Desk:
 
     def _on_disk(self, mac: str, done: Future[None]) -> None:
         error = done.exception()
-        self._changed(mac, "birth accepted" if error is None else f"a birth could not be written down: {error}")
+        self._changed(mac, ACCEPTED if error is None else f"a birth could not be written down: {error}")
 
 
 def _refused(mac: str, reason: str) -> Verdict:
