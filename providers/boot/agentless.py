@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from planner.model import StepFailed
+
 if TYPE_CHECKING:
     from planner.ports import Call
     from providers.boot.trail import Trail
@@ -162,6 +164,10 @@ def identify(doors: Doors, door: Door, mac: str, call: Call, now: Callable[[], f
         with opened(_Lent(doors, door, now), asked) as (link, _):
             wanted = {vim.HostSystem: ("hardware.systemInfo", "config.network.pnic")}
             rows = Collector(link).below(link.content.rootFolder, wanted)
+    except StepFailed as error:
+        if error.__cause__ is None:  # it answered: root's passwords are wrong, and more tries would lock root out
+            raise
+        raise NotYet(f"the door at {door.address} does not let root in yet: {error}") from error
     except (OSError, http.client.HTTPException, vmodl.MethodFault) as error:
         raise NotYet(f"the door at {door.address} does not tell who it is yet ({type(error).__name__})") from error
     props = rows[0].props if len(rows) == 1 else {}
