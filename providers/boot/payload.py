@@ -166,6 +166,9 @@ class Birth:
         if "midwife" not in options or "birth" not in options:
             self.log("this boot names no midwife: nothing to announce")
             return 0
+        if "ks" in options:
+            self.log("this boot installs: what it installs announces itself")
+            return 0
         if os.path.exists(self.host.root + BORN_FILE):
             self.log("this boot was announced already")
             return 0

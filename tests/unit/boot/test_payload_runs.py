@@ -396,6 +396,14 @@ def test_a_boot_without_a_midwife_changes_nothing(midwife: Midwife) -> None:
     assert root.has_key()
 
 
+def test_an_installer_is_not_the_host(midwife: Midwife) -> None:
+    midwife.start()
+    root = host(midwife, ks="http://10.0.0.2/ks.cfg")
+    assert root.run() == 0
+    assert "this boot installs" in root.log()
+    assert midwife.births() == []
+
+
 @pytest.mark.parametrize("damage", ["", "zz", None])
 def test_a_boot_without_a_usable_key_stops(midwife: Midwife, damage: str | None) -> None:
     root = host(midwife)
