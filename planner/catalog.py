@@ -46,7 +46,7 @@ class Operation:
     run: Run
     attributes: tuple[str, ...] = ()
     inverse: str = ""  # name of the operation that undoes it; "" only with `irreversible`
-    irreversible: str = ""
+    irreversible: str | Callable[[Attrs | None, Attrs | None], str] = ""  # as text, or by (before, after)
     loses: str = ""  # what undoing it does not bring back, although the object comes back
     window: str = ""  # "maintenance", or ""
     disruptive: str | Callable[[Attrs | None, Attrs | None], str] = ""

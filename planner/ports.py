@@ -43,7 +43,7 @@ class Call:
     declared: Attrs
     ids: Callable[[Address], str]
     secret: ResolveSecret
-    stop: threading.Event  # set on a hard stop: waits end
+    stop: threading.Event  # set on a hard stop, and for steps that only wait on a soft one: waiting ends
     deadline: float  # seconds since the epoch
     step: str = ""  # step id, for logs
     report: Callable[[str], None] = lambda _reason: None  # progress of a wait, a named reason
@@ -129,7 +129,7 @@ class Provider(Protocol):
 
 Record = dict[str, Any]
 """One journal record. Keys the journal adds itself: `n` (from 0), `time` (ISO 8601 UTC), `prev` and `sum`
-(SHA-256 hex chain). Kinds (`kind`): head, begin, done, failed, skipped, undone, waiting, readback, end."""
+(SHA-256 hex chain). Kinds (`kind`): head, begin, done, failed, skipped, stopped, undone, waiting, readback, end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +173,9 @@ class StateStore(Protocol):
 
     def unlock(self) -> str:
         """Remove a lock by force; returns a sentence about what was removed."""
+
+    def holder(self) -> str:
+        """Who holds the lock, since when and why; "" where nobody does. Takes nothing, writes nothing."""
 
     def begin(self, run: str, plan: bytes) -> Journal:
         """A new run's journal; `plan` is kept beside it."""

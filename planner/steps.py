@@ -326,6 +326,7 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
         inverse = Inverse(operation.inverse, draft.after, draft.before, way_back)
     return Step(
         number, placed.address, operation.name, draft.before, draft.after, needs, draft.when, inverse,
+        operation.irreversible(draft.before, draft.after) if callable(operation.irreversible) else
         operation.irreversible, _cuts(operation, draft.before, draft.after) if marked else "", operation.kind,
         draft.assumed,
     )

@@ -233,6 +233,9 @@ class LocalStore:
     def unlock(self) -> str:
         return self._lock.force()
 
+    def holder(self) -> str:
+        return self._lock.held()
+
     # --- runs ----------------------------------------------------------------------------------------------
 
     def journal_path(self, run: str) -> Path:

@@ -51,7 +51,7 @@ class FileLock:
             make_folder(self._path.parent)
             descriptor = self._take()
             attempts = 100
-            while descriptor < 0 and attempts and self._holder_is_dead():
+            while descriptor < 0 and attempts and self._lets_go():
                 time.sleep(0.01)
                 attempts -= 1
                 descriptor = self._take()
@@ -84,10 +84,15 @@ class FileLock:
                 return descriptor
             os.close(descriptor)
 
-    def _holder_is_dead(self) -> bool:
-        """A child that was being forked when its parent was killed holds the lock until it runs: a few moments."""
+    def _lets_go(self) -> bool:
+        """Whether the lock will be free in a moment: somebody looks at it (`held`), or its holder is dead.
+
+        A child that was being forked when its parent was killed holds the lock until it runs: a few moments.
+        """
         note = self.holder()
         pid = note.get("pid")
+        if not note and not self.held():
+            return True
         if note.get("host") != socket.gethostname() or not isinstance(pid, int):
             return False
         try:
@@ -129,6 +134,26 @@ class FileLock:
                     return note
             time.sleep(0.01)
         return {}
+
+    def held(self) -> str:
+        """Who holds the lock, since when and why; "" where nobody does. Takes nothing, writes nothing.
+
+        What a killed holder wrote stays in the file, so the lock itself is asked: for a moment it is shared then.
+        """
+        note = self.holder()
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return ""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return describe(note)
+        except OSError:
+            return ""
+        finally:
+            os.close(descriptor)
+        return ""
 
     def _locked(self) -> Locked:
         return Locked(Diagnostic(

@@ -49,5 +49,9 @@ def warn_of_open_run(store: StateStore) -> None:
     from planner.execute.engine import open_run
 
     found = open_run(store.runs())
-    if found is not None:
+    holder = store.holder() if found is not None else ""
+    if found is not None and holder:
+        note(f"warning: run {found.run} is at work now: the fleet is locked {holder}. This plan shows a moment of it;"
+             " plan again when it has ended")
+    elif found is not None:
         note(f"warning: run {found.run} is not complete; `fleet resume` or `fleet rollback` comes before an apply")

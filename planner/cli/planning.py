@@ -41,7 +41,8 @@ def make_plan(place: Bench, options: PlanOptions) -> Plan:
     return build_plan(PlanInputs(
         place.catalog, fleet, place.state, live, image_digests(place.site, fleet),
         place.sessions.live.power if live is not None else _power_offline(place), options,
-        {"coexist": bool(block.get("coexist", False))}, tool(), f"{user()}@{host()}", timestamp()))
+        {"coexist": bool(block.get("coexist", False)), "agentless": fleet.providers.get("boot", {}).get("agentless")},
+        tool(), f"{user()}@{host()}", timestamp()))
 
 
 def _power_offline(place: Bench) -> Callable[[Attrs], str]:

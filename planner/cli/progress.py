@@ -19,7 +19,7 @@ from planner.review.paint import clean
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-ENDED = ("done", "failed", "skipped", "undone")
+ENDED = ("done", "failed", "skipped", "stopped", "undone")
 MAX_BARS = 20
 """More hosts than this get no bar of their own until they are at work."""
 
@@ -134,6 +134,9 @@ class Bars:
             self.display.console.print(
                 f"[bold red]failed[/] {_markup(event.address)} {event.operation}: {_markup(event.message)}",
                 highlight=False)
+            return
+        if event.kind == "stopped":
+            self.display.update(bar, what=_markup(f"stopped: {event.message}"))
             return
         self.ended[title] = self.ended.get(title, 0) + 1
         self.display.update(bar, advance=1, what="")

@@ -71,9 +71,9 @@ def refuse_locked(store: StateStore) -> None:
 
 @contextmanager
 def stop_signals(stop: Stop) -> Iterator[None]:
-    """First Ctrl-C (or SIGTERM): running steps end, none starts. Second: waits end at once. Third: gone.
+    """First Ctrl-C (or SIGTERM): running steps end, waits are broken off, none starts. Second: calls are left, too.
 
-    After the run a signal changes nothing any more: how the run ended is what the command has to say. `main`
+    Third: gone. After the run a signal changes nothing any more: how the run ended is what the command has to say. `main`
     restores the handlers.
     """
     count, over = 0, False
@@ -88,7 +88,7 @@ def stop_signals(stop: Stop) -> Iterator[None]:
             return
         stop.soft.set()
         if count == 1:
-            _say("\nStopping: running steps end, none starts. Once more stops hard.\n")
+            _say("\nStopping: running steps end, waits are broken off, none starts. Once more stops hard.\n")
         else:
             stop.hard.set()
             _say("\nStopping hard: calls in flight are left, and read back by `fleet resume` or `fleet rollback`.\n")

@@ -217,7 +217,7 @@ def _forward(run: Run, numbers: Sequence[str], on_failure: OnFailure) -> Outcome
                    lambda n: perform(run, n), policy)
     if not walked.failed and not walked.left and not walked.running:
         return _finish(run, "applied", 0, "applied")
-    if walked.failed and on_failure == "rollback" and not walked.running:
+    if _failures(run, walked) and on_failure == "rollback" and not walked.running:
         run.note("rollback", None, **run.engine.who.record())
         return replace(_backward(run, after_failure=True), failures=_failures(run, walked))
     return _stopped(run, walked)
@@ -230,7 +230,8 @@ def _walk(run: Run, numbers: Sequence[str], needs: dict[str, list[str]] | dict[s
 
 
 def _failures(run: Run, walked: Walked) -> tuple[tuple[Step, str, str], ...]:
-    return tuple((run.steps[n], str(e), e.remedy) for n, e in walked.failed.items())
+    """Steps that failed; a wait that was broken off by a stop is none of them."""
+    return tuple((run.steps[n], str(e), e.remedy) for n, e in walked.failed.items() if run.status.get(n) != "stopped")
 
 
 def _stopped(run: Run, walked: Walked) -> Outcome:

@@ -51,6 +51,9 @@ def perform(run: Run, number: str) -> None:
         facts = make_call(run, step, None)
         run.note("done", step, facts=facts)
     except StepFailed as error:
+        if step.kind == "wait" and run.engine.stop.soft.is_set():  # no failure: resumed, it waits again
+            run.note("stopped", step, reason=str(error))
+            raise
         effect = "unknown" if error.in_doubt else "none"
         run.note("failed", step, error=str(error), remedy=error.remedy, effect=effect)
         raise

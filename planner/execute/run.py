@@ -32,7 +32,7 @@ from planner.ports import Call, Clock, Event, Journal, Listener, LiveSession, Re
 from planner.snapshot import mismatch
 
 Side = Literal["before", "after", "other"]
-Status = Literal["done", "skipped", "doubt", "failed", "undone"]
+Status = Literal["done", "skipped", "doubt", "failed", "undone", "stopped"]
 
 CHECKPOINT_SECONDS = 5.0
 _FAILED: Mapping[str, Status] = {"unknown": "doubt", "undo": "done"}  # what failed to be undone is still there
@@ -131,7 +131,7 @@ class Run:
                 self.status[number] = "doubt"
                 self.before_images[number] = decode(record.get("live"))
                 self.steps[number] = as_begun(self.steps[number], record)
-            elif kind in ("done", "skipped", "undone"):
+            elif kind in ("done", "skipped", "undone", "stopped"):
                 self.status[number] = kind
             elif kind == "failed":
                 self.status[number] = _FAILED.get(record.get("effect", ""), "failed")
@@ -166,9 +166,10 @@ class Run:
         def waiting(reason: str) -> None:
             self.engine.listener(Event("waiting", step.id, str(step.address), name, reason))
 
+        stop = self.engine.stop.soft if step.kind == "wait" else self.engine.stop.hard  # a wait can end without harm
         deadline = self.engine.clock.now() + self.engine.catalog.operations[name].timeout
         return Call(step.address, name, before, after, self.facts.get(root, {}), self.declared(root), self.identity,
-                    self.engine.secret, self.engine.stop.hard, deadline, step.id, waiting)
+                    self.engine.secret, stop, deadline, step.id, waiting)
 
     def identity(self, address: Address) -> str:
         return self._ids.get(address, "")

@@ -20,7 +20,7 @@ Policy = Literal["stop", "continue"]
 
 @dataclass(slots=True)
 class Stop:
-    """Two levels of stopping: `soft` starts no new node, `hard` also ends waits and leaves running calls.
+    """Two levels of stopping: `soft` starts no new node and ends waits, `hard` also leaves running calls.
 
     `leaves`: somebody may ask for `hard`, so even a single lane runs on a thread that can be left.
     """

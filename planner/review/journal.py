@@ -15,7 +15,7 @@ from planner.review.values import count
 
 WORDS: Mapping[str, str] = {
     "begin": "in doubt", "done": "done", "skipped": "not needed", "failed": "FAILED", "undone": "undone",
-    "undoing": "undo in doubt", "": "not started",
+    "undoing": "undo in doubt", "stopped": "stopped", "": "not started",
 }
 
 
@@ -104,6 +104,8 @@ def _folded(step: StepRun, record: Mapping[str, Any]) -> StepRun:
     if kind == "failed":
         remedy = f" — {record['remedy']}" if record.get("remedy") else ""
         return replace(step, outcome=kind, ended=time, message=f"{record.get('error', '')}{remedy}")
+    if kind == "stopped":
+        return replace(step, outcome=kind, ended=time, message=str(record.get("reason", "")))
     if kind == "skipped":
         return replace(step, outcome=kind, ended=time, message=f"guard: {record.get('guard', '')}")
     if kind == "undoing":
@@ -158,7 +160,7 @@ def render(view: JournalView, colours: Paint | None = None) -> str:
 
 def _word(step: StepRun, paint: Paint) -> str:
     colour = {"done": paint.green, "failed": paint.alarm, "begin": paint.alarm, "undoing": paint.alarm,
-              "undone": paint.yellow}.get(step.outcome, paint.dim)
+              "undone": paint.yellow, "stopped": paint.yellow}.get(step.outcome, paint.dim)
     return colour(step.word)
 
 

@@ -313,10 +313,15 @@ def test_two_at_once(site: Site) -> None:
         assert f"(process {process.pid})" in pressed.err
         assert site.run("state", "list", "fleet.yaml", "--json").json["complete"] is False
         for _ in range(3):
-            site.run("plan", "fleet.yaml", "--detailed-exitcode", code=2)
+            planned = site.run("plan", "fleet.yaml", "--detailed-exitcode", code=2)
+            assert re.search(rf"at work now: .* by \S+ \(process {process.pid}\) since \S+, for apply: CHG-7",
+                             planned.err), planned.err
+            assert "fleet resume" not in planned.err
         assert effects.stat().st_ino == number  # what it writes is where the next one reads
         process.kill()
         process.communicate()
+    planned = site.run("plan", "fleet.yaml", "--detailed-exitcode", code=2)
+    assert "is not complete; `fleet resume` or `fleet rollback` comes before an apply" in planned.err
     site.run("rollback", "fleet.yaml", "--auto-approve")
     loader.write_bytes(whole)
     site.run("apply", "fleet.yaml", "--auto-approve")
@@ -357,7 +362,7 @@ def test_a_signal_stops_after_the_running_steps(site: Site, number: signal.Signa
     process.send_signal(number)
     out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 3, err
-    assert "Stopping: running steps end, none starts" in err
+    assert "Stopping: running steps end, waits are broken off, none starts" in err
     assert "`fleet resume` or `fleet rollback` ends the run" in out
     records = records_of(site)
     assert records[-1] | {"kind": "end", "outcome": "incomplete"} == records[-1]
@@ -367,21 +372,29 @@ def test_a_signal_stops_after_the_running_steps(site: Site, number: signal.Signa
     site.run("plan", "fleet.yaml", "--detailed-exitcode")
 
 
-def test_a_second_signal_stops_a_wait_at_once(site: Site) -> None:
-    """A host that never comes up: the first Ctrl-C lets the wait go on, the second ends it."""
+@pytest.mark.parametrize("ending", ["resume", "rollback"])
+def test_a_signal_breaks_a_wait_off(site: Site, ending: str) -> None:
+    """A host that never comes up: nothing is lost by not waiting for it. No failure: nothing is rolled back by itself."""
     site.run("init")
     (site.folder / "images/demo/mboot.efi").write_bytes(b"")  # no loader: the machine stops before its birth
-    process = site.start("apply", "fleet.yaml", "--auto-approve")
+    process = site.start("apply", "fleet.yaml", "--auto-approve", "--on-failure", "rollback")
     waiting(process)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 3, out + err
+    assert "stopped " in err
+    assert "birth.wait: stopped while waiting for a birth" in err
+    assert "FAILED" not in err
+    assert "`fleet resume` or `fleet rollback` ends the run" in out
+    assert {r["kind"] for r in records_of(site)} == {"head", "begin", "done", "stopped", "end"}
+    shown = site.run("show", str(site.newest())).out
+    assert "stopped  birth.wait" in shown
     (site.folder / "images/demo/mboot.efi").write_bytes(b"stand-in for the boot loader\n")
-    site.run("rollback", "fleet.yaml", "--auto-approve")
-    assert site.run("state", "list", "fleet.yaml", "--json").json["resources"] == []
+    site.run(ending, "fleet.yaml", "--auto-approve")
+    if ending == "resume":
+        site.run("plan", "fleet.yaml", "--detailed-exitcode")
+    else:
+        assert site.run("state", "list", "fleet.yaml", "--json").json["resources"] == []
 
 
 def waiting(process: subprocess.Popen[str]) -> None:

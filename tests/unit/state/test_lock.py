@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,33 @@ def test_the_second_locker_is_told_who_since_when_and_why(tmp_path: Path) -> Non
         assert "fleet state unlock" in text
     finally:
         _end(process)
+
+
+def test_who_holds_it_is_told_to_whoever_only_looks(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    assert store.holder() == ""
+    assert not (store.folder / "lock").exists()
+    process, _ = _holder(store.folder)
+    note = (store.folder / "lock").read_bytes()
+    assert f"(process {process.pid}) since 20" in store.holder()
+    assert store.holder().endswith(", for apply: CHG-7")
+    _end(process)
+    assert (store.folder / "lock").read_bytes() == note  # what a killed one wrote stays; the lock does not
+    assert store.holder() == ""
+
+
+def test_looking_takes_the_lock_from_nobody(tmp_path: Path) -> None:
+    """Somebody who looks shares the lock for a moment: whoever wants it then just tries again."""
+    store = store_in(tmp_path)
+    with store.lock("apply"):
+        pass
+    looks = os.open(store.folder / "lock", os.O_RDONLY)
+    fcntl.flock(looks, fcntl.LOCK_SH)
+    timer = threading.Timer(0.1, os.close, (looks,))
+    timer.start()
+    with store.lock("apply"):
+        assert "for apply" in store.holder()
+    timer.join()
 
 
 def test_a_killed_process_holds_no_lock(tmp_path: Path) -> None:
