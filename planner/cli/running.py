@@ -73,8 +73,8 @@ def refuse_locked(store: StateStore) -> None:
 def stop_signals(stop: Stop) -> Iterator[None]:
     """First Ctrl-C (or SIGTERM): running steps end, waits are broken off, none starts. Second: calls are left, too.
 
-    Third: gone. After the run a signal changes nothing any more: how the run ended is what the command has to say. `main`
-    restores the handlers.
+    Third: gone. After the run a signal changes nothing any more: how the run ended is what the command has to say.
+    `main` restores the handlers.
     """
     count, over = 0, False
 

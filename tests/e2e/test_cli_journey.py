@@ -374,7 +374,7 @@ def test_a_signal_stops_after_the_running_steps(site: Site, number: signal.Signa
 
 @pytest.mark.parametrize("ending", ["resume", "rollback"])
 def test_a_signal_breaks_a_wait_off(site: Site, ending: str) -> None:
-    """A host that never comes up: nothing is lost by not waiting for it. No failure: nothing is rolled back by itself."""
+    """A host that never comes up: nothing is lost by not waiting. No failure: nothing is rolled back by itself."""
     site.run("init")
     (site.folder / "images/demo/mboot.efi").write_bytes(b"")  # no loader: the machine stops before its birth
     process = site.start("apply", "fleet.yaml", "--auto-approve", "--on-failure", "rollback")
