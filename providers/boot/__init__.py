@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BIRTH_SECONDS = 1800.0
 """How long a host may take from power-on to its birth message (600 MB images on a busy network)."""
+INSTALL_SECONDS = 5400.0
+"""The same for one that is installed: it starts twice, and writes a disk between."""
 
 
 def _stage(session: Any, call: Call) -> Attrs | None:
@@ -38,6 +40,10 @@ def _wait(session: Any, call: Call) -> Attrs | None:
     return facts
 
 
+def _overwrites(_before: Attrs | None, after: Attrs | None) -> str:
+    return f"overwrites disk {(after or {}).get('disk')}; what is on it is lost"
+
+
 OPERATIONS = (
     Operation("boot.stage", "boot files: stage", "act", "Serve this image's boot files to the host's MAC.",
               _stage, ("staged",), inverse="boot.unstage", kind="boot", provider="boot"),
@@ -46,6 +52,9 @@ OPERATIONS = (
     Operation("birth.wait", "birth: wait", "act",
               "Wait until the host has booted and its birth message was accepted.", _wait,
               irreversible="a boot cannot be undone", kind="wait", provider="boot", timeout=BIRTH_SECONDS),
+    Operation("install.wait", "installation: wait for the birth", "act",
+              "Wait until the host is installed, has booted from its disk, and its birth message was accepted.", _wait,
+              irreversible=_overwrites, kind="wait", provider="boot", timeout=INSTALL_SECONDS),
 )
 
 
@@ -75,6 +84,8 @@ class BootProvider:
             "ports": Field("object", "Ports; hosts just born reach only TCP 80 and 443.", fields=ports),
             "loaders": string("Folder of network boot loaders that are no part of an image (pxelinux.0, undionly.kpxe, "
                               "snponly.efi), served by their names.", check="path"),
+            "agentless": string("deny: hosts with `birth: agentless` are refused at plan; allow where unset.",
+                                enum=("allow", "deny")),
             "dhcp": dhcp_field(),
             "midwife": string("URL of the site's midwife (not supported in this version).", check="url"),
         }

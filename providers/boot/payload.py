@@ -21,7 +21,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-from providers.boot.platforms import RULESET, UNREADABLE, Esxi, Linux, NotReady, read, what
+from providers.boot.platforms import RULESET, UNREADABLE, Esxi, Linux, NotReady, read, read_or, what
 from providers.boot.platforms import boot_options as boot_options
 
 MYPY = False
@@ -31,6 +31,8 @@ if MYPY:  # annotations are texts: nothing of this is there on a host
 
 HERE = "/opt/midwife/providers/boot/payload.py"
 KEY_FILE, BORN_FILE = "/etc/midwife/birth.key", "/var/run/midwife.born"
+OPTIONS_FILE = "/etc/midwife/options"
+"""Of an installed system: what its kernel command line does not say."""
 LOCK_FILE = "/var/run/midwife.lock"
 POST_SECONDS = 15.0
 PAUSES = (1, 2, 4, 8, 15, 30)
@@ -162,7 +164,7 @@ class Birth:
 
     def run(self) -> int:
         """0: delivered, or nothing to do; 1: stopped, for a reason that is in the log."""
-        options = self.host.options()
+        options = dict(self.host.options(), **boot_options(read_or(self.host.root + OPTIONS_FILE, "")))
         if "midwife" not in options or "birth" not in options:
             self.log("this boot names no midwife: nothing to announce")
             return 0

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from planner.catalog import Operation
-from planner.model import Attrs, Diagnostic, FleetError, Image, ReadFailed, Step, StepFailed
+from planner.model import Attrs, Diagnostic, FleetError, Image, ReadFailed, SecretRef, Step, StepFailed
 from planner.ports import Call, OpenContext
 from providers.boot.images import Images, Manifest
+from providers.boot.staging import disk_macs, shown, way_of
 from providers.boot.trail import Trail
 from providers.midwife.desk import ACCEPTED, Desk
 from providers.midwife.inbox import Birth, Inbox
 from providers.midwife.message import BadMessage, normal_mac
-from providers.midwife.standing import Standings
+from providers.midwife.standing import Boot, Standing, Standings, Way
 
 if TYPE_CHECKING:
     from providers.boot.servers import Servers
+    from providers.boot.tree import Endpoints
 
-SERVED = frozenset({"boot.stage", "power.boot", "power.manual", "birth.wait"})
+SERVED = frozenset({"boot.stage", "power.boot", "power.manual", "birth.wait", "install.wait"})
 """Operations that need the servers up."""
 
 DEFAULT_PORTS: Mapping[str, int] = {"tftp": 69, "http": 80, "birth": 443}
@@ -65,15 +67,15 @@ class BootSession:
             house.network_boot = self.machine_boot(house)  # what a machine does that reboots by itself
 
     def observe(self, operation: Operation, call: Call) -> Attrs | None:
-        """boot.stage/unstage: {"staged": digest or None}. birth.wait: the facts of the birth that answers what is
-        staged now, None while there is none (a resumed run then restages and restarts that host)."""
+        """boot.stage/unstage: {"staged": digest or None, …} (see `staging`). A wait: the facts of the birth that
+        answers what is staged now, None while there is none (a resumed run then restages and restarts that host)."""
         mac = _mac(call)
         try:
-            if operation.name == "birth.wait":
+            if operation.kind == "wait":
                 born = self.desk.birth(mac)
                 return _facts(born) if born is not None else None
-            standing = self.standings.get(mac)
-            return {"staged": standing.image if standing is not None else None}
+            asked = {"staged", *(call.before or {}), *(call.after or {})}
+            return {name: value for name, value in shown(self.standings.get(mac)).items() if name in asked}
         except (OSError, FleetError) as error:
             raise ReadFailed("the record of staged boot files cannot be read", str(error)) from error
 
@@ -99,9 +101,10 @@ class BootSession:
         """Stand the image `after["staged"]` for this MAC. Idempotent; run again to restage after ports changed."""
         mac, wanted = _mac(call), str((call.after or {}).get("staged") or "")
         manifest = self._manifest(wanted, str(call.declared.get("image") or ""))
+        way, spent = self._way(call, manifest)
         try:
             self.desk.stage(mac, manifest.digest, str(manifest.folder), manifest.cfg.build,
-                            str(call.facts.get("born") or ""))
+                            str(call.facts.get("born") or ""), way, spent=spent)
         except OSError as error:
             raise StepFailed("boot files could not be staged", f"{self._context.folder / 'boot'}: {error}",
                              "free space there, or make it writable") from error
@@ -109,6 +112,36 @@ class BootSession:
             self._servers.tree.manifests[manifest.digest] = manifest
         self.trail.restart(mac)
         return {}
+
+    def _way(self, call: Call, manifest: Manifest) -> tuple[Way, bool]:
+        """How it stands, and whether that is over already. Raises StepFailed where this image cannot be installed."""
+        try:
+            way, spent = way_of(call.after or {})
+        except ValueError as error:
+            raise StepFailed("this way to boot is not known", str(error), "plan again") from error
+        if way.install is not None and manifest.loader != "mboot":
+            raise StepFailed("this image cannot be installed by a script", f"its loader is {manifest.loader}",
+                             "`install` needs an image of ESXi 5 or later")
+        return way, spent
+
+    def kickstart(self, standing: Standing, boot: Boot, ends: Endpoints) -> bytes:
+        """ks.cfg of that boot (see `tree.Kickstart`). Raises LookupError."""
+        from providers.boot.kickstart import render
+
+        hosts = (r.attributes for r in self._context.fleet.resources.values()
+                 if r.address.type == "host" and not r.address.child_type)
+        declared = next((a for a in hosts if str(a.get("mac") or "").lower() == standing.mac), {})
+        reference = declared.get("initial_root_password")
+        if standing.way.install is None or not isinstance(reference, SecretRef):
+            raise LookupError("initial_root_password is not declared")
+        options = None if standing.way.agentless else {
+            "midwife": ends.birth, "midwife_spki": ends.spki_sha256, "birth": boot.nonce,
+            "BOOTIF": f"01-{standing.mac.replace(':', '-')}"}
+        try:
+            password = self._context.secret(reference)
+            return render(standing.way.install, standing.mac, password, boot.key, options)
+        except (FleetError, StepFailed, ValueError) as error:
+            raise LookupError("initial_root_password cannot be read") from error
 
     def unstage(self, call: Call) -> Attrs:
         """Nothing is served to this MAC any more."""
@@ -216,7 +249,10 @@ class BootSession:
         if house is None:
             self._warn(listen, ports)
         servers = Servers.open(listen, ports, self)
-        servers.tree.manifests.update(self._standing_manifests())
+        tree = servers.tree
+        tree.manifests.update(self._standing_manifests())
+        tree.kept, tree.kickstart = disk_macs(self._context.fleet), self.kickstart
+        tree.loaders = Path(str(block["loaders"])) if block.get("loaders") else None
         return servers
 
     def _warn(self, listen: str, ports: Mapping[str, int]) -> None:

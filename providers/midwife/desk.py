@@ -30,6 +30,8 @@ from providers.midwife.message import (
 from providers.midwife.standing import EVERY_BOOT, Boot, Standing, Standings, Way
 
 NONCE_SECONDS = 3600.0
+INSTALL_NONCE_SECONDS = 7200.0
+"""Of a boot that installs: its nonce is used after the second start."""
 CLOCK_TOLERANCE = 60
 CLOCK_TOLERANCE_AFTER_428 = 300
 MAX_SUPERSEDED = 4096
@@ -110,9 +112,9 @@ class Desk:
             before = self._standings.get(mac)
             if before is None or before.spent:
                 return None
-            now = self._clock.now()
-            boot = Boot(secrets.token_hex(8), secrets.token_hex(16), secrets.token_hex(32), now, now + NONCE_SECONDS,
-                        client, relative=relative)
+            now, lives = self._clock.now(), INSTALL_NONCE_SECONDS if before.way.install else NONCE_SECONDS
+            boot = Boot(secrets.token_hex(8), secrets.token_hex(16), secrets.token_hex(32), now, now + lives, client,
+                        relative=relative)
             self._forget(before)
             standing = self._standings.change(mac, lambda s: replace(s, boot=boot))
         if before.boot is not None:

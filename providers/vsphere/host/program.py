@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from planner.catalog import Draft, Program, ProgramInput
 from planner.model import Action, Attrs, Change, Diagnostic, LiveHost
+from providers.vsphere.host.install import STAGED_NOTHING, later, notes, staged, unstage, wait
+from providers.vsphere.host.install import before as staged_now
 
 ENTER = Draft("host.enter_maintenance", {"in_maintenance": False}, {"in_maintenance": True})
 EXIT = Draft("host.exit_maintenance", {"in_maintenance": True}, {"in_maintenance": False})
@@ -36,7 +38,10 @@ def program(given: ProgramInput) -> Program:
         return Program(blocked="somebody disconnected it in vCenter, and it stays so until somebody reconnects it")
     if change.action is Action.REPLACE:
         leave = _leave(given)
-        return leave if leave.blocked else replace(_birth(given, leave.head), diagnostics=leave.diagnostics)
+        if leave.blocked:
+            return leave
+        born = _birth(given, leave.head)
+        return replace(born, diagnostics=(*leave.diagnostics, *born.diagnostics))
     if live is None:
         return _birth(given) if change.action is Action.CREATE else Program(
             blocked="vCenter does not know it: plan again with refresh")
@@ -50,7 +55,8 @@ def program(given: ProgramInput) -> Program:
 
 def _birth(given: ProgramInput, before: tuple[Draft, ...] = ()) -> Program:
     add = Draft("host.add", None, dict(given.change.after or {}))
-    return Program((*before, *_boot(given), *_door(given), add), (VERIFY, EXIT), reset=True, window=True)
+    return Program((*before, *_boot(given), *_door(given), add, *unstage(given)), (VERIFY, EXIT), reset=True,
+                   window=True, diagnostics=tuple(notes(given)))
 
 
 def _door(given: ProgramInput) -> tuple[Draft, ...]:
@@ -62,21 +68,25 @@ def _door(given: ProgramInput) -> tuple[Draft, ...]:
 
 def _boot(given: ProgramInput) -> tuple[Draft, ...]:
     press = "power.boot" if given.power == "twin" else "power.manual"
-    stage = Draft("boot.stage", {"staged": given.facts.get("staged")}, {"staged": given.image})
-    return stage, Draft(press, None, None), Draft("birth.wait", None, None)
+    wanted, declared = staged(given), given.change.after or {}
+    return Draft("boot.stage", staged_now(given, wanted), wanted), Draft(press, None, None), wait(declared)
 
 
 # --- B: known, and gone -----------------------------------------------------------------------------------
 
 
 def _revive(given: ProgramInput, live: LiveHost) -> Program:
+    if isinstance((given.change.after or {}).get("install"), Mapping):
+        return _refuse(given, "this host does not answer, and booting it would install it anew",
+                       "it has a disk of its own", f"start it; or plan with --replace '{given.change.address}'")
     tail = (VERIFY,) if live.in_maintenance else (VERIFY, EXIT)
     ends = Diagnostic(
         "warning", "virtual machines are registered on this host, which does not answer", _names(live.vms),
         address=given.change.address,
         remedy="make sure that they run elsewhere, or nowhere: if the host still runs, booting it ends them")
-    return Program((*_boot(given), *_door(given), DISCONNECT, RECONNECT, *_move(given.change)), tail, reset=True,
-                   window=True, reborn=True, diagnostics=(ends,) if live.vms else ())
+    head = (*_boot(given), *_door(given), DISCONNECT, RECONNECT, *unstage(given), *_move(given.change))
+    return Program(head, tail, reset=True, window=True, reborn=True,
+                   diagnostics=(*((ends,) if live.vms else ()), *notes(given)))
 
 
 def _move(change: Change) -> tuple[Draft, ...]:
@@ -91,7 +101,7 @@ def _move(change: Change) -> tuple[Draft, ...]:
 def _configure(given: ProgramInput, live: LiveHost) -> Program:
     move = _move(given.change)
     fresh = reborn(live, given.facts) and given.children_change
-    kept = tuple(_password_kept(given.change))
+    kept = (*_password_kept(given.change), *later(given))
     if not move and not fresh:
         return Program(diagnostics=kept)
     head = move if live.in_maintenance else (ENTER, *move)
@@ -128,14 +138,14 @@ def moment(text: Any) -> datetime | None:
 
 def _delete(given: ProgramInput) -> Program:
     live = given.live
-    staged = given.facts.get("staged")
-    unstage = (Draft("boot.unstage", {"staged": staged}, {"staged": None}),) if staged else ()
+    stands = {name: given.facts[name] for name in STAGED_NOTHING if given.facts.get(name)}
+    revoke = (Draft("boot.unstage", stands, {name: None for name in stands}),) if stands.get("staged") else ()
     if live is None:
-        return Program(head=unstage)
+        return Program(head=revoke)
     if live.connection == "disconnected":
         return Program(blocked="somebody disconnected it in vCenter, and it stays so until somebody reconnects it")
     leave = _leave(given)
-    return leave if leave.blocked else replace(leave, head=(*unstage, *leave.head))
+    return leave if leave.blocked else replace(leave, head=(*revoke, *leave.head))
 
 
 def _leave(given: ProgramInput) -> Program:
@@ -178,8 +188,9 @@ def _mistakes(given: ProgramInput) -> Iterable[Diagnostic]:
 
 def _declared(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
     after, live = given.change.after or {}, given.live
-    if after.get("birth") == "agentless":
-        yield ("agentless birth is not supported in this version", "birth: agentless", "use `birth: payload`")
+    if after.get("birth") == "agentless" and given.options.get("agentless") == "deny":
+        yield ("agentless births are denied", "birth: agentless", "use `birth: payload`, or let "
+               "`provider: {boot: {agentless: allow}}` be decided by whoever answers for the boot network")
     if after.get("datacenter"):
         yield ("a standalone host is not supported in this version", "datacenter is set",
                "set `cluster` instead of `datacenter`")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from planner.catalog import Operation, ResourceType
-from planner.schema import Field, reference, secret, string
+from planner.schema import Field, boolean, reference, secret, string
 from providers.vsphere.host import door
 from providers.vsphere.host import operations as do
+from providers.vsphere.host.install import validate
 from providers.vsphere.host.program import program
 
 _STAYS = "it stays connected"
 _FORGOTTEN = "its statistics, the history of its events, alarms and permissions set on it"
+
+INSTALL = {
+    "disk": string("first; firstdisk=local,usb (the first that fits, in that order; a model or a driver fits, too); or "
+                   "a device by its name (mpx.vmhba0:C0:T0:L0, naa.…, t10.…, eui.…, vml.…).", required=True),
+    "overwrite_vmfs": boolean("Overwrite a VMFS datastore that is on the disk; else it is kept, and all else is "
+                              "overwritten."),
+    "datastore": boolean("Make a VMFS datastore of what is left of the disk: true where unset."),
+}
 
 HOST = ResourceType(
     name="host",
@@ -27,7 +36,12 @@ HOST = ResourceType(
         "image": Field("image", "The image that it boots.", observed=False),
         "root_password": secret("Root's password; set at the host's own door after birth."),
         "initial_root_password": secret("Root's password right after birth; empty where unset."),
-        "birth": Field("string", "How its birth is noticed: payload (agentless: not supported in this version).",
+        "netboot": Field("string", "standing: it boots its image every time (the default). once: this time only, and "
+                         "from its own disk ever after.", enum=("standing", "once"), observed=False),
+        "install": Field("object", "The image's installer puts it on a disk, once; whatever was there is lost.",
+                         observed=False, fields=INSTALL),
+        "birth": Field("string", "How its birth is noticed: payload (the default), or agentless (Secure Boot runs no "
+                       "payload): its certificate is then trusted on first use.",
                        enum=("payload", "agentless"), observed=False),
         "force": Field("bool", "Take the host over from another vCenter.", observed=False),
     },
@@ -35,8 +49,10 @@ HOST = ResourceType(
     unique=("name", "boot_address"),
     label_doc="the host's label; with for_each its key",
     program=program,
+    validate=validate,
     facts=("uuid", "serial", "ip", "certificate", "thumbprint", "version", "build", "image", "born", "boot_time",
-           "staged", "door_maintenance", "password", "connection", "in_maintenance"),
+           "staged", "boots", "installs", "disk", "agentless", "door_maintenance", "password", "connection",
+           "in_maintenance"),
     operations=(
         Operation("door.enter_maintenance", "HostSystem.EnterMaintenanceMode_Task", "act",
                   "Enter maintenance mode, at the host's own door.", door.enter_maintenance,

@@ -34,7 +34,7 @@ def test_the_file_that_carries_the_nonce_mints_it(place: Place, loader: str, nam
     before = boot(place)
     assert place.fetch(name) != first
     assert boot(place) != before
-    assert place.said == [f'host.esx["esx01"]: boot configuration fetched again by 10.0.0.9; '
+    assert place.said == ['host.esx["esx01"]: boot configuration fetched again by 10.0.0.9; '
                           "the earlier nonce is void"]
     assert place.tree.find(name, "10.0.0.9", peek=True) is not None
     assert place.fetch(f"{FOLDER}/{before}/birth.tgz") is None

@@ -12,7 +12,7 @@ from tests.support.toy import toy_catalog
 
 IRREVERSIBLE = {
     "power.boot", "power.manual",  # a host's power
-    "birth.wait",  # boot
+    "birth.wait", "install.wait",  # boot, and a disk
     "door.set_password",  # first password
     "host.disconnect", "host.reconnect",  # reconnection: it stays connected
     "host.remove_dead",  # row 1b of operations.md

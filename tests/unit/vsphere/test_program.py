@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from planner.catalog import Program, ProgramInput
-from planner.model import Action, Address, Change, LiveHost, decode
+from planner.model import Action, Address, Change, LiveHost, SecretRef, decode
+from providers.vsphere.host.install import validate
 from providers.vsphere.host.program import program
 from providers.vsphere.types import TYPES
 
@@ -56,6 +57,7 @@ def test_the_attributes_of_the_steps() -> None:
     assert head["boot.stage"] == ({"staged": None}, {"staged": "sha-a"})
     assert head["door.enter_maintenance"] == ({"door_maintenance": False}, {"door_maintenance": True})
     assert head["door.set_password"] == ({"password": "initial"}, {"password": "set"})
+    assert head["birth.wait"] == (None, None)
     assert head["host.add"][0] is None
     assert head["host.add"][1] == decode(case["given"]["after"])
     move = json.loads(next(p for p in CASES if p.stem == "d_move").read_text())
@@ -68,7 +70,48 @@ def test_the_attributes_of_the_steps() -> None:
 
 def test_every_operation_of_a_program_is_in_the_catalogue() -> None:
     known = {o.name for t in TYPES for o in t.operations} | {
-        "boot.stage", "boot.unstage", "power.boot", "power.manual", "birth.wait"}
+        "boot.stage", "boot.unstage", "power.boot", "power.manual", "birth.wait", "install.wait"}
     for path in CASES:
         made = program(given(json.loads(path.read_text())["given"]))
         assert {d.operation for d in (*made.head, *made.tail)} <= known
+
+
+def drafts(name: str, **facts: Any) -> dict[str, tuple[Any, Any]]:
+    raw = json.loads(next(p for p in CASES if p.stem == name).read_text())["given"]
+    raw["facts"] = facts
+    return {d.operation: (d.before, d.after) for d in program(given(raw)).head}
+
+
+def test_a_staging_for_one_boot_says_so_and_is_undone_as_one_that_is_over() -> None:
+    nothing = {"staged": None, "boots": None}
+    head = drafts("a_new_once")
+    assert head["boot.stage"] == (nothing, {"staged": "sha-a", "boots": "once"})
+    assert head["boot.unstage"] == ({"staged": "sha-a", "boots": "disk"}, nothing)
+
+
+def test_an_installation_names_the_disk() -> None:
+    disk = {"disk": "first", "overwrite_vmfs": False, "datastore": True}
+    head = drafts("a_new_install", staged="sha-0")
+    assert head["boot.stage"] == ({"staged": "sha-0", "boots": None, "installs": None},
+                                  {"staged": "sha-a", "boots": "install", "installs": disk})
+    assert head["install.wait"] == (None, {"disk": "first"})
+    assert head["boot.unstage"][0] == {"staged": "sha-a", "boots": "disk", "installs": disk}
+    assert drafts("a_new_install_agentless")["boot.stage"][1]["agentless"] is True
+
+
+@pytest.mark.parametrize(("install", "word"), [
+    ({"disk": "first"}, ""), ({"disk": "firstdisk=local,usb"}, ""), ({"disk": "mpx.vmhba0:C0:T0:L0"}, ""),
+    ({"disk": "/vmfs/devices/disks/naa.5000c500a0b1c2d3"}, ""), ({"disk": "first second"}, "first second"),
+    ({"disk": "--overwritevmfs"}, "overwritevmfs"), ({"disk": "mpx.vmhba0\nreboot"}, "reboot")])
+def test_disks_as_the_installer_takes_them(install: dict[str, Any], word: str) -> None:
+    found = list(validate({"install": install, "initial_root_password": SecretRef("env:FIRST")}))
+    assert bool(found) == bool(word)
+    assert word in " ".join(found)
+
+
+def test_what_an_installation_needs() -> None:
+    assert ["initial_root_password" in text for text in validate({"install": {"disk": "first"}})] == [True]
+    both: dict[str, Any] = {"install": {"disk": "first"}, "netboot": "standing",
+                            "initial_root_password": SecretRef("env:FIRST")}
+    assert ["netboot: standing" in text for text in validate(both)] == [True]
+    assert list(validate({"netboot": "once"})) == []
