@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
-REQUESTED, KIND, SERVER, WANTED, VENDOR, CLIENT_ID = 50, 53, 54, 55, 60, 61
+PXE, REQUESTED, KIND, SERVER, WANTED, VENDOR, CLIENT_ID = 43, 50, 53, 54, 55, 60, 61
 TFTP_SERVER, BOOT_FILE, USER_CLASS, ARCHITECTURE, INTERFACE, GUID, IPXE = 66, 67, 77, 93, 94, 97, 175
 ASKS = bytes((1, 3, 6, 12, 15, 43, 51, 54, 60, 66, 67, 97))
 """What PXE firmware asks for, and the lease time."""
