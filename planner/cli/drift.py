@@ -45,7 +45,7 @@ def look(place: Bench) -> DriftView:
         raise FleetError(*errors)
     block = fleet.providers.get(LIVE, {})
     result = compute(DiffInputs(
-        place.catalog, fleet.resources, recorded, live, image_digests(place.site, fleet),
+        place.catalog, fleet.resources, recorded, live, image_digests(place.site, fleet, fetch=False),
         options={"coexist": bool(block.get("coexist"))}))
     void = frozenset(address for address, p in result.programs.items() if p.reset or p.reborn)
     return DriftView(

@@ -58,7 +58,7 @@ def offline_problems(site: Site, fleet: Fleet) -> tuple[Diagnostic, ...]:
         look = getattr(provider, "problems", None)  # optional: see planner.ports.Provider
         found += look(fleet) if look is not None else ()
     try:
-        image_digests(site, fleet)
+        image_digests(site, fleet, fetch=False)
     except FleetError as error:
         found += error.diagnostics
     if any(one.severity == "error" for one in found):

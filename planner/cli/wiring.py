@@ -243,11 +243,12 @@ def bench(source: Source, *, writable: bool = False) -> Iterator[Bench]:
         sessions.close()
 
 
-def image_digests(site: Site, fleet: Fleet) -> dict[str, str]:
-    """Digest of every declared image's content, by image name."""
+def image_digests(site: Site, fleet: Fleet, *, fetch: bool = True) -> dict[str, str]:
+    """Digest of every declared image's content, by image name; without `fetch`, of those at hand."""
     found: dict[str, str] = {}
     for provider in site.providers.values():
-        found.update(provider.image_digests(fleet))
+        look = provider.image_digests if fetch else getattr(provider, "known_digests", provider.image_digests)
+        found.update(look(fleet))
     return found
 
 

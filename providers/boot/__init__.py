@@ -64,7 +64,7 @@ class BootProvider:
     name = "boot"
 
     def __init__(self) -> None:
-        self._images: Images | None = None
+        self._images: dict[str, Images] = {}
 
     def types(self) -> Sequence[ResourceType]:
         return ()
@@ -86,6 +86,8 @@ class BootProvider:
                               "snponly.efi), served by their names.", check="path"),
             "agentless": string("deny: hosts with `birth: agentless` are refused at plan; allow where unset.",
                                 enum=("allow", "deny")),
+            "images": string("Folder of the image store: what ISOs and URLs are extracted to; .fleet/images in the "
+                             "working directory where unset.", check="path"),
             "dhcp": dhcp_field(),
             "midwife": string("URL of the site's midwife (not supported in this version).", check="url"),
         }
@@ -95,18 +97,30 @@ class BootProvider:
         from providers.boot.session import BootSession
 
         _no_remote_midwife(context.block)
-        return BootSession(context, self.images)
+        return BootSession(context, self.images(context.block))
 
     def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
         """Digest of the content of every declared image. Raises FleetError naming everything that is missing."""
-        _no_remote_midwife(fleet.providers.get("boot", {}))
+        return self._digests(fleet, fetch=True)
+
+    def known_digests(self, fleet: Fleet) -> Mapping[str, str]:
+        """The same of those images for which nothing need be fetched or written."""
+        return self._digests(fleet, fetch=False)
+
+    def _digests(self, fleet: Fleet, *, fetch: bool) -> Mapping[str, str]:
+        block = fleet.providers.get("boot", {})
+        _no_remote_midwife(block)
+        images = self.images(block)
         digests: dict[str, str] = {}
         problems: list[Diagnostic] = []
         for name, image in fleet.images.items():
             try:
-                digests[name] = self.images.manifest(image).digest
+                found = images.outline(image, fetch=fetch)
             except FleetError as error:
                 problems.extend(error.diagnostics)
+            else:
+                if found is not None:
+                    digests[name] = found.digest
         if problems:
             raise FleetError(*problems)
         return digests
@@ -117,16 +131,19 @@ class BootProvider:
             return ()
         from providers.boot.dhcp import check, survey
 
-        return check.problems(fleet, survey.manifests(fleet, self.images)[0])
+        return check.problems(fleet, survey.outlines(fleet, self.images(fleet.providers["boot"]), fetch=False)[0])
 
-    @property
-    def images(self) -> Images:
-        """Shared by all sessions of this process, so that unchanged files are hashed once."""
-        if self._images is None:
-            from providers.boot.images import Images
+    def images(self, block: Attrs) -> Images:
+        """Shared by all sessions of this process, so that unchanged files are hashed once. `block`: provider.boot."""
+        from pathlib import Path
 
-            self._images = Images()
-        return self._images
+        from providers.boot.images import Images
+        from providers.boot.store import DEFAULT, Store
+
+        folder = str(Path(str(block.get("images") or DEFAULT)).absolute())
+        if folder not in self._images:
+            self._images[folder] = Images(Store(Path(folder)))
+        return self._images[folder]
 
 
 def _no_remote_midwife(block: Attrs) -> None:

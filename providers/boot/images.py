@@ -1,27 +1,35 @@
 """Boot images: what a folder of boot files must hold, and the digest of its content.
 
 An image's identity is the digest of what a machine would fetch: `boot.cfg`, every file it names, and the boot
-loaders. Contents are not inspected. File digests are cached by device, inode, size and mtime, in memory only.
+loaders. Contents are not inspected. File digests are cached by device, inode, size and mtime, in memory only; those of
+ISOs, URLs and stored images in the store.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from planner.model import Diagnostic, FleetError, Image
 from providers.boot.bootcfg import BootCfg, BootCfgError, parse
+from providers.boot.pieces import CHUNK, MAX_BOOTCFG, ImageProblem, content_digest
+from providers.boot.store import DEFAULT, Store, Stored, disk_errors
+
+if TYPE_CHECKING:
+    from providers.boot.sources import Sources
 
 LOADERS = ("mboot.efi", "mboot.c32")
 OPTIONAL = ("crypto64.efi", "efi/boot/crypto64.efi")
-CHUNK = 1 << 20
-MAX_BOOTCFG = 256 * 1024
 
 Loader = Literal["mboot", "legacy", "linux"]
 """Who boots it: boot.cfg's `loader=`, a key of ours; without it, mboot. `linux` images need no VMware loader."""
@@ -51,11 +59,24 @@ class Manifest:
     loader: Loader = "mboot"
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What there is to know of an image before it can be served. `files`: name → SHA-256."""
+
+    digest: str
+    loader: Loader
+    files: Mapping[str, str]
+
+
 class FileDigests:
     """SHA-256 of files, read in chunks; unchanged files are not read again."""
 
     def __init__(self) -> None:
         self._known: dict[Stamp, str] = {}
+
+    def learn(self, stamp: Stamp, sha256: str) -> None:
+        """Take this for known: whoever wrote the file has hashed it then."""
+        self._known[stamp] = sha256
 
     def read(self, path: Path) -> ImageFile:
         """Raises OSError; ValueError where the path is no regular file."""
@@ -68,6 +89,10 @@ class FileDigests:
                     hasher.update(chunk)
                 known = self._known[stamp] = hasher.hexdigest()
         return ImageFile(path, stamp[2], stamp, known)
+
+
+def _to_stderr(line: str) -> None:
+    print(f"image: {line}", file=sys.stderr, flush=True)
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
@@ -88,15 +113,108 @@ def open_regular(path: Path) -> io.FileIO:
 
 @dataclass(frozen=True)
 class Images:
-    """Reads images and keeps what it knows about unchanged files."""
+    """Reads images and keeps what it knows about unchanged files. Thread-safe.
 
+    A folder is used in place. An ISO or URL becomes a folder of the store (`materialize`); to know its digest an ISO
+    need not be extracted. `say` gets lines of progress of what takes long.
+    """
+
+    store: Store = field(default_factory=lambda: Store(Path(DEFAULT).absolute()))
+    say: Callable[[str], None] = _to_stderr
     digests: FileDigests = field(default_factory=FileDigests)
+    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     def manifest(self, image: Image) -> Manifest:
         """Raises FleetError that names everything missing, and a declared sha256 that does not match."""
-        self._check_source(image)
+        if is_url(image.source) or not os.path.isdir(image.source):
+            return self.materialize(image)
+        return self._folder(image, Path(image.source))
+
+    def materialize(self, image: Image) -> Manifest:
+        """The image as a folder, extracted from its ISO or URL where it is not in the store yet. Raises FleetError."""
+        if not is_url(image.source) and os.path.isdir(image.source):
+            return self._folder(image, Path(image.source))
+        with self._lock, self._problems(image):
+            stored = self._stored(image)
+        manifest = self._folder(replace(image, source=str(stored.folder), sha256=""), stored.folder)
+        if manifest.digest != stored.digest:
+            raise FleetError(_problem(image, "a stored image is damaged", str(stored.folder),
+                                      "`fleet image verify` names the files; remove that folder, and it is made anew"))
+        return manifest
+
+    def _stored(self, image: Image) -> Stored:
+        if is_url(image.source):
+            return self._sources.stage_url(image.source, image.sha256.lower())[0]
+        return self._gone(image) or self._sources.stage_iso(Path(image.source), image.sha256.lower())
+
+    def outline(self, image: Image, *, fetch: bool = True) -> Outline | None:
+        """What the image holds, and its digest, without extracting it where that can be. Raises FleetError.
+
+        Without `fetch` nothing is fetched or written, and None means that it takes that to know.
+        """
+        if not is_url(image.source) and os.path.isdir(image.source):
+            manifest = self.manifest(image)
+            return Outline(manifest.digest, manifest.loader, {n: f.sha256 for n, f in manifest.files.items()})
+        with self._lock, self._problems(image):
+            stored = self._there(image)
+            if stored is None and is_url(image.source):
+                stored = self._stored(image) if fetch else None
+            elif stored is None:
+                known = self._sources.look(Path(image.source), image.sha256.lower(), write=fetch)
+                return Outline(known.digest, cast(Loader, known.loader), known.files) if known is not None else None
+            return Outline(stored.digest, cast(Loader, stored.loader), stored.served) if stored is not None else None
+
+    def prepare(self, images: Iterable[Image], wanted: Collection[str]) -> None:
+        """Extract those images whose digest is `wanted`, before any step. Raises FleetError."""
+        for image in images:
+            if is_url(image.source) or not os.path.isdir(image.source):
+                found = self.outline(image)
+                if found is not None and found.digest in wanted:
+                    self.materialize(image)
+
+    def _there(self, image: Image) -> Stored | None:
+        """What the store has of a URL, or of an ISO file that is no more. Raises ImageProblem where neither is."""
+        if is_url(image.source):
+            found = self._sources.of_url(image.source, image.sha256.lower())
+            return found[0] if found is not None else None
+        return self._gone(image)
+
+    def _gone(self, image: Image) -> Stored | None:
+        """What is stored in place of an ISO file that is no more; None where the file is there. Raises ImageProblem."""
+        if os.path.lexists(image.source):
+            return None
+        stored = self._sources.by_checksum(image.sha256.lower())
+        if stored is None:
+            what = "an ISO image" if image.source.lower().endswith(".iso") else "an image folder"
+            raise ImageProblem(f"{what} does not exist", image.source,
+                               "correct `source`; it is relative to the file that declares it")
+        return stored
+
+    @property
+    def _sources(self) -> Sources:
+        from providers.boot.sources import Sources
+
+        return Sources(self.store, self.say)
+
+    @contextmanager
+    def _problems(self, image: Image) -> Iterator[None]:
+        try:
+            with disk_errors(self.store.folder):
+                yield
+        except ImageProblem as problem:
+            raise FleetError(_problem(image, problem.summary, problem.detail, problem.remedy)) from problem
+
+    def _learn(self, folder: Path) -> None:
+        """Files of the store need not be hashed again, while they are as they were written."""
+        if folder.parent == self.store.folder:
+            with contextlib.suppress(ImageProblem):
+                stored = self.store.find(folder.name)
+                for file in stored.files.values() if stored is not None else ():
+                    self.digests.learn(file.stamp, file.sha256)
+
+    def _folder(self, image: Image, folder: Path) -> Manifest:
+        self._learn(folder)
         problems: list[Diagnostic] = []
-        folder = Path(image.source)
         cfg = self._bootcfg(image, folder)
         wanted = ["boot.cfg", *cfg.files(), *(n for n in (*LOADERS, *OPTIONAL) if (folder / n).exists())]
         if cfg.loader != "linux" and not any(name in wanted for name in LOADERS):
@@ -118,17 +236,6 @@ class Images:
                                       f"{folder}: declared {image.sha256.lower()}, found {digest}",
                                       "restore the folder's content, or declare the digest found"))
         return Manifest(digest, folder, cfg, files, cast(Loader, cfg.loader))
-
-    def _check_source(self, image: Image) -> None:
-        remedy = "unpack it into a folder and name that folder as `source`"
-        if "://" in image.source:
-            raise FleetError(_problem(image, "an image from a URL is not supported in this version",
-                                      image.source, remedy))
-        if os.path.isfile(image.source):
-            raise FleetError(_problem(image, "an ISO image is not supported in this version", image.source, remedy))
-        if not os.path.isdir(image.source):
-            raise FleetError(_problem(image, "an image folder does not exist", image.source,
-                                      "correct `source`; it is relative to the file that declares it"))
 
     def _bootcfg(self, image: Image, folder: Path) -> BootCfg:
         path = folder / "boot.cfg"
@@ -162,10 +269,11 @@ class Images:
 
 
 def _content_digest(files: Mapping[str, ImageFile]) -> str:
-    hasher = hashlib.sha256()
-    for name in sorted(files):
-        hasher.update(f"{files[name].sha256}  {name}\n".encode())
-    return hasher.hexdigest()
+    return content_digest({name: file.sha256 for name, file in files.items()})
+
+
+def is_url(source: str) -> bool:
+    return "://" in source
 
 
 def _problem(image: Image, summary: str, detail: str, remedy: str) -> Diagnostic:

@@ -15,24 +15,24 @@ from providers.boot.dhcp.site import Machine, Site, Subnet
 from providers.boot.dhcp.survey import ROOT, survey
 
 if TYPE_CHECKING:
-    from providers.boot.images import Manifest
+    from providers.boot.images import Outline
 
 
-def problems(fleet: Fleet, manifests: Mapping[str, Manifest], server: str = "") -> list[Diagnostic]:
+def problems(fleet: Fleet, outlines: Mapping[str, Outline], server: str = "") -> list[Diagnostic]:
     """Everything that is wrong with `provider.boot.dhcp`; [] where the fleet has none. For `fleet validate`."""
     if not _declared(fleet):
         return []
-    site, found = survey(fleet, manifests, server)
+    site, found = survey(fleet, outlines, server)
     return [*found, *_checked(fleet, site, server or declared_server(fleet))]
 
 
-def checked_site(fleet: Fleet, manifests: Mapping[str, Manifest], server: str) -> tuple[Site, list[Diagnostic]]:
+def checked_site(fleet: Fleet, outlines: Mapping[str, Outline], server: str) -> tuple[Site, list[Diagnostic]]:
     """A site that can be rendered for that server, and warnings. Raises FleetError with all that is wrong."""
     if not _declared(fleet):
         raise FleetError(Diagnostic("error", "the fleet says nothing about DHCP", f"there is no {ROOT}",
                                     fleet.place("provider.boot"),
                                     remedy="write provider: {boot: {dhcp: {subnet: 10.0.0.0/24}}}"))
-    site, found = survey(fleet, manifests, server)
+    site, found = survey(fleet, outlines, server)
     found = [*found, *_checked(fleet, site, server)]
     if any(one.severity == "error" for one in found):
         raise FleetError(*found)

@@ -55,10 +55,10 @@ def rendered(fleet: Fleet, server: str) -> tuple[str, list[Diagnostic]]:
     from providers.boot import provider
     from providers.boot.dhcp import dnsmasq, kea
     from providers.boot.dhcp.check import checked_site, declared_server
-    from providers.boot.dhcp.survey import manifests
+    from providers.boot.dhcp.survey import outlines
 
     wanted = Server(server or declared_server(fleet) or Server.dnsmasq.value)
-    found, unread = manifests(fleet, provider.images)
+    found, unread = outlines(fleet, provider.images(fleet.providers.get("boot", {})))
     try:
         site, warnings = checked_site(fleet, found, wanted.value)
     except FleetError as error:

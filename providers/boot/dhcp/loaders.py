@@ -15,7 +15,7 @@ from planner.model import Attrs, Diagnostic, Fleet, Resource
 from providers.boot.dhcp.site import BootFiles, Group
 
 if TYPE_CHECKING:
-    from providers.boot.images import Manifest
+    from providers.boot.images import Outline
 
 MBOOT = "mboot.efi"
 PXELINUX, IPXE_BIOS = "pxelinux.0", "undionly.kpxe"
@@ -40,46 +40,46 @@ class Choice:
     problems: tuple[Diagnostic, ...]
 
 
-def choose(fleet: Fleet, hosts: Iterable[Resource], manifests: Mapping[str, Manifest]) -> Choice:
-    """Group the hosts. `manifests`: by image name; hosts of other images boot nothing."""
+def choose(fleet: Fleet, hosts: Iterable[Resource], outlines: Mapping[str, Outline]) -> Choice:
+    """Group the hosts. `outlines`: by image name; hosts of other images boot nothing."""
     block = fleet.providers.get("boot", {})
     folder = str(block.get("loaders") or "")
     asked = block.get("dhcp") or {}
     own = asked.get("loader") if isinstance(asked, Mapping) else None
     own = own if isinstance(own, Mapping) else {}
     there = _names(folder)
-    booting = [(h, str(h.attributes["image"])) for h in hosts if str(h.attributes.get("image") or "") in manifests]
-    files = {name: _files(manifests[name], there, own) for name in dict.fromkeys(image for _, image in booting)}
-    apart = _several_mboots(files, manifests)
+    booting = [(h, str(h.attributes["image"])) for h in hosts if str(h.attributes.get("image") or "") in outlines]
+    files = {name: _files(outlines[name], there, own) for name in dict.fromkeys(image for _, image in booting)}
+    apart = _several_mboots(files, outlines)
     groups: dict[str, Group] = {}
     of_host: dict[str, str] = {}
     for host, image in booting:
-        group = _group(host, manifests[image].loader, files[image], alone=image in apart)
+        group = _group(host, outlines[image].loader, files[image], alone=image in apart)
         groups[group.name] = group
         of_host[str(host.address)] = group.name
     problems = [*_missing_folder(fleet, folder), *_missing(fleet, there, own),
-                *_unbootable(fleet, files, manifests, folder)]
+                *_unbootable(fleet, files, outlines, folder)]
     return Choice(tuple(groups[name] for name in sorted(groups)), of_host, tuple(problems))
 
 
-def _files(manifest: Manifest, there: frozenset[str], own: Attrs) -> BootFiles:
+def _files(image: Outline, there: frozenset[str], own: Attrs) -> BootFiles:
     def first(firmware: str) -> str:
-        wanted = WANTED[manifest.loader].get(firmware, ())
+        wanted = WANTED[image.loader].get(firmware, ())
         asked = str(own.get(firmware) or "")
         if wanted and asked:
             wanted = (asked, *wanted) if asked == MBOOT else (asked,)
-        return next((n for n in wanted if (n in manifest.files if n == MBOOT else n in there)), "")
+        return next((n for n in wanted if (n in image.files if n == MBOOT else n in there)), "")
 
     return BootFiles(first("bios"), first("uefi"), first("arm64"))
 
 
-def _several_mboots(files: Mapping[str, BootFiles], manifests: Mapping[str, Manifest]) -> frozenset[str]:
+def _several_mboots(files: Mapping[str, BootFiles], outlines: Mapping[str, Outline]) -> frozenset[str]:
     """Images whose mboot.efi must come from each machine's own folder: there are different ones in this fleet.
 
     The one at the root of the tree is only one of them, and an older mboot does not start a newer ESXi.
     """
     direct = [name for name, found in files.items() if MBOOT in (found.uefi, found.arm64)]
-    bytes_of = {manifests[name].files[MBOOT].sha256 for name in direct}
+    bytes_of = {outlines[name].files[MBOOT] for name in direct}
     return frozenset(direct) if len(bytes_of) > 1 else frozenset()
 
 
@@ -117,11 +117,11 @@ def _missing(fleet: Fleet, there: frozenset[str], own: Attrs) -> Iterator[Diagno
                              remedy="copy it into that folder (Debian's packages ipxe and pxelinux have them)")
 
 
-def _unbootable(fleet: Fleet, files: Mapping[str, BootFiles], manifests: Mapping[str, Manifest],
+def _unbootable(fleet: Fleet, files: Mapping[str, BootFiles], outlines: Mapping[str, Outline],
                 folder: str) -> Iterator[Diagnostic]:
     for name, found in files.items():
         if not found.by_arch():
-            wanted = dict.fromkeys(n for names in WANTED[manifests[name].loader].values() for n in names)
+            wanted = dict.fromkeys(n for names in WANTED[outlines[name].loader].values() for n in names)
             image = fleet.images[name]
             yield Diagnostic("warning", "an image that only machines with iPXE in their firmware can boot",
                              f"image {name}: there is no boot loader for it"

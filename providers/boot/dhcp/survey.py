@@ -14,7 +14,7 @@ from providers.boot.dhcp.schema import PROXY
 from providers.boot.dhcp.site import Machine, Pool, Site, Subnet
 
 if TYPE_CHECKING:
-    from providers.boot.images import Images, Manifest
+    from providers.boot.images import Images, Outline
 
 ROOT = "provider.boot.dhcp"
 LEASE = 3600
@@ -52,20 +52,23 @@ class Survey:
         return "" if value is None else str(value)
 
 
-def manifests(fleet: Fleet, images: Images) -> tuple[dict[str, Manifest], list[Diagnostic]]:
-    """The fleet's images by name, and what is wrong with those that cannot be read."""
-    found: dict[str, Manifest] = {}
+def outlines(fleet: Fleet, images: Images, *, fetch: bool = True) -> tuple[dict[str, Outline], list[Diagnostic]]:
+    """The fleet's images by name, and what is wrong with those that cannot be read. See `Images.outline`."""
+    found: dict[str, Outline] = {}
     problems: list[Diagnostic] = []
     for name, image in fleet.images.items():
         try:
-            found[name] = images.manifest(image)
+            outline = images.outline(image, fetch=fetch)
         except FleetError as error:
             problems += error.diagnostics
+        else:
+            if outline is not None:
+                found[name] = outline
     return found, problems
 
 
-def survey(fleet: Fleet, manifests: Mapping[str, Manifest], server: str = "") -> tuple[Site, list[Diagnostic]]:
-    """Read a fleet that has `provider.boot.dhcp`. `manifests`: its images by name, as far as they can be read."""
+def survey(fleet: Fleet, outlines: Mapping[str, Outline], server: str = "") -> tuple[Site, list[Diagnostic]]:
+    """Read a fleet that has `provider.boot.dhcp`. `outlines`: its images by name, as far as they can be read."""
     block = fleet.providers["boot"]
     dhcp = _map(block["dhcp"])
     look = Survey(fleet, server or str(dhcp.get("server") or ""))
@@ -77,7 +80,7 @@ def survey(fleet: Fleet, manifests: Mapping[str, Manifest], server: str = "") ->
         if not _LOADER.match(str(name)):
             look.error("not a file name", f"{ROOT}.loader.{firmware}: {str(name)!r}", f"{ROOT}.loader.{firmware}",
                        "name a file of provider.boot.loaders: letters, digits, and . _ + -")
-    choice = choose(fleet, hosts, manifests)
+    choice = choose(fleet, hosts, outlines)
     look.problems += choice.problems
     listen = look.text(block, "listen", "provider.boot") or "127.0.0.1"
     interface = look.text(dhcp, "interface", ROOT)

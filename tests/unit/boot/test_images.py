@@ -118,11 +118,13 @@ def test_declared_sha256_is_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("source", "expected"), [
-    ("https://images.lab.example/esxi8.iso", "an image from a URL is not supported in this version"),
-    ("{tmp}/esxi8.iso", "an ISO image is not supported in this version"),
+    ("{tmp}/esxi8.iso", "an ISO image cannot be read"),
+    ("{tmp}/gone.iso", "an ISO image does not exist"),
     ("{tmp}/absent", "an image folder does not exist"),
 ])
-def test_other_sources_are_refused_by_name(tmp_path: Path, source: str, expected: str) -> None:
+def test_other_sources_are_refused_by_name(tmp_path: Path, source: str, expected: str,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "esxi8.iso").write_bytes(b"CD001")
     fleet = Fleet("lab", "f", str(tmp_path), {}, {}, {"esxi8": Image("esxi8", source.format(tmp=tmp_path))})
     (found,) = problems(fleet)
