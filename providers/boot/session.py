@@ -61,6 +61,8 @@ class BootSession:
         """Bind TFTP, HTTP and birth ports where a step needs them. Raises FleetError (port, address, remedy)."""
         if self._servers is not None or not any(step.operation in SERVED for step in steps):
             return
+        self._images.prepare(self._context.fleet.images.values(), {
+            str((step.after or {}).get("staged") or "") for step in steps if step.operation == "boot.stage"})
         house = self._house()
         self._servers = self._open_servers(house)
         if house is not None:
