@@ -71,6 +71,15 @@ def test_a_machine_outside_of_the_twin_is_played_by_its_birth(tmp_path: Path) ->
         here.run("birth.wait", MACS[0])  # a resumed wait does not reboot it
         assert house.machine(MACS[0]).boot == machine.boot
 
+        booted, again = Booted(here), certificate("real.lab.example")  # stateless: it boots when it likes
+        assert booted.post(booted.body(certificate=again, thumbprint=thumbprint(again), address="10.77.0.5")) == 201
+        until(lambda: house.door_certificate("10.77.0.5") == again)
+        assert house.machine(MACS[0]).boot == machine.boot + 1
+        assert any("power on (or reset) esx01" in line for line in here.said)
+        here.said.clear()
+        here.run("power.manual", MACS[0])  # whoever pressed now would reset a host that is being configured
+        assert not here.said
+
 
 def test_power_needs_a_machine(tmp_path: Path) -> None:
     house = open_house(None, "lab", machines=[])
