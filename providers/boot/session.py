@@ -165,7 +165,7 @@ class BootSession:
                 facts = _facts(born)
                 self._play_external(mac, facts)
                 return facts
-            reason = self.trail.reason(mac)
+            reason = self._reason(mac)
             if reason != told:
                 told = reason
                 call.report(f"waiting for the birth of {mac}: {reason}")
@@ -175,6 +175,12 @@ class BootSession:
                 raise StepFailed("no birth before the deadline", f"{mac}: {reason}", self._advice(mac))
             with self.trail.changed:
                 self.trail.changed.wait(POLL_SECONDS)
+
+    def _reason(self, mac: str) -> str:
+        """Why there is no birth yet: what was seen from here, and with the twin also where the machine itself hangs."""
+        reason, house = self.trail.reason(mac), self._house()
+        problem = house.machine(mac).problem if house is not None else ""
+        return f"{reason}; the machine stopped at {problem}" if problem else reason
 
     def _advice(self, mac: str) -> str:
         if "no boot file fetched" in self.trail.reason(mac):
