@@ -180,7 +180,7 @@ class BootSession:
         """Why there is no birth yet: what was seen from here, and with the twin also where the machine itself hangs."""
         reason, house = self.trail.reason(mac), self._house()
         problem = house.machine(mac).problem if house is not None else ""
-        return f"{reason}; the machine stopped at {problem}" if problem else reason
+        return f"{reason}; the machine stopped ({problem})" if problem else reason
 
     def _advice(self, mac: str) -> str:
         if "no boot file fetched" in self.trail.reason(mac):
