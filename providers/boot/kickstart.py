@@ -35,7 +35,9 @@ def render(install: Mapping[str, Any], mac: str, password: str, key: str, option
 
 
 def crypted(password: str) -> str:
-    """SHA-512 crypt ("$6$…"). Raises ValueError on a password with a NUL."""
+    """SHA-512 crypt ("$6$…"). Raises ValueError on an empty password, which the installer refuses, or a NUL in it."""
+    if not password:
+        raise ValueError("the password is empty")
     from passlib.hash import sha512_crypt  # type: ignore[import-untyped]
 
     return str(sha512_crypt.using(rounds=ROUNDS).hash(password))

@@ -12,7 +12,7 @@ from planner.catalog import Operation
 from planner.model import Attrs, Diagnostic, FleetError, Image, ReadFailed, SecretRef, Step, StepFailed
 from planner.ports import Call, OpenContext
 from providers.boot.images import Images, Manifest
-from providers.boot.staging import disk_macs, shown, way_of
+from providers.boot.staging import build_number, disk_macs, shown, way_of
 from providers.boot.trail import Trail
 from providers.midwife.desk import ACCEPTED, Desk
 from providers.midwife.inbox import Birth, Inbox
@@ -163,6 +163,7 @@ class BootSession:
             born = self.desk.birth(mac)
             if born is not None:
                 facts = _facts(born)
+                self._check_build(mac, facts)
                 self._play_external(mac, facts)
                 return facts
             reason = self._reason(mac)
@@ -175,6 +176,17 @@ class BootSession:
                 raise StepFailed("no birth before the deadline", f"{mac}: {reason}", self._advice(mac))
             with self.trail.changed:
                 self.trail.changed.wait(POLL_SECONDS)
+
+    def _check_build(self, mac: str, facts: Attrs) -> None:
+        """Raises StepFailed where the machine runs something else than what was staged for it."""
+        standing = self.standings.get(mac)
+        wanted, runs = build_number(standing.build if standing is not None else ""), str(facts.get("build") or "")
+        if wanted and runs and wanted != runs:
+            raise StepFailed(
+                "the machine runs another build than its image", f"{mac}: born as build {runs}; image "
+                f"{str(facts['image'])[:12]} is build {wanted}",
+                "look at its boot order and boot loader, and boot it again; or correct `build=` in the image's "
+                "boot.cfg")
 
     def _reason(self, mac: str) -> str:
         """Why there is no birth yet: what was seen from here, and with the twin also where the machine itself hangs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,12 @@ def shown(standing: Standing | None) -> dict[str, Any]:
     boots = None if not way.once else "disk" if standing.spent else "install" if way.install else "once"
     return {"staged": standing.image, "boots": boots, "installs": dict(way.install) if way.install else None,
             "agentless": way.agentless or None}
+
+
+def build_number(text: str) -> str:
+    """The last number of a `build=` line: "8.0.3-0.0.24022510" → "24022510"; "" where it ends in none."""
+    found = re.search(r"(?:\A|[-.])([0-9]{4,})\Z", text.strip())
+    return found.group(1) if found else ""
 
 
 def disk_macs(fleet: Fleet) -> frozenset[str]:
