@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from providers.vsphere.connect import Trust
     from providers.vsphere.link import Sent
 
-POLL_SECONDS = 3.0
+DOOR_SECONDS = 3.0
 CALL_SECONDS = 10.0
 MAX_REPLY = 256 * 1024
 HOST_AGENT = "HostAgent"
@@ -191,7 +191,7 @@ class Watch:
     """One wait for one agentless birth. Constructing does no I/O."""
 
     def __init__(self, mac: str, desk: Desk, trail: Trail, doors: Doors, now: Callable[[], float],
-                 pause: float = POLL_SECONDS) -> None:
+                 pause: float = DOOR_SECONDS) -> None:
         self._mac, self._desk, self._trail, self._doors, self._now = mac, desk, trail, doors, now
         self._pause, self._next, self._told = pause, 0.0, ""
 

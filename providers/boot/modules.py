@@ -107,14 +107,19 @@ def birth_module(key: bytes, kind: Kind = "tgz") -> bytes:
 
 def birth_key(module: bytes) -> bytes:
     """The key inside a `birth.tgz`. Raises ValueError where the module holds none."""
+    return bytes.fromhex(module_file(module, KEY_PATH)[:256].decode("ascii"))
+
+
+def module_file(module: bytes, path: str) -> bytes:
+    """A small file inside a `.tgz` module. Raises ValueError where it holds none."""
     try:
         with tarfile.open(fileobj=io.BytesIO(module), mode="r:gz") as archive:
-            found = archive.extractfile(KEY_PATH)
+            found = archive.extractfile(path)
             if found is None:
-                raise ValueError("birth.tgz holds no key")
-            return bytes.fromhex(found.read(256).decode("ascii"))
-    except (KeyError, OSError, EOFError, tarfile.TarError, UnicodeDecodeError) as error:
-        raise ValueError(f"birth.tgz cannot be read: {error}") from error
+                raise ValueError(f"the module holds no {path}")
+            return found.read(65536)
+    except (KeyError, OSError, EOFError, tarfile.TarError) as error:
+        raise ValueError(f"this module (birth.tgz) cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

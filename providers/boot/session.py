@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from planner.catalog import Operation
 from planner.model import Attrs, Diagnostic, FleetError, Image, ReadFailed, SecretRef, Step, StepFailed
@@ -20,6 +21,7 @@ from providers.midwife.message import BadMessage, normal_mac
 from providers.midwife.standing import Boot, Standing, Standings, Way
 
 if TYPE_CHECKING:
+    from providers.boot.agentless import Watch
     from providers.boot.servers import Servers
     from providers.boot.tree import Endpoints
 
@@ -159,7 +161,10 @@ class BootSession:
     def wait(self, call: Call) -> Attrs:
         """Until the MAC's birth after this staging is accepted. Raises StepFailed: stopped, or the deadline."""
         mac, told = _mac(call), ""
+        door = self._watch(mac)
         while True:
+            if door is not None:
+                door.look(call)
             born = self.desk.birth(mac)
             if born is not None:
                 facts = _facts(born)
@@ -194,6 +199,18 @@ class BootSession:
         problem = house.machine(mac).problem if house is not None else ""
         return f"{reason}; the machine stopped ({problem})" if problem else reason
 
+    def _watch(self, mac: str) -> Watch | None:
+        """Who looks at the host's own door where no payload announces its birth."""
+        standing = self.standings.get(mac)
+        if standing is None or not standing.way.agentless:
+            return None
+        from providers.boot.agentless import DOOR_SECONDS, SocketDoors, TwinDoors, Watch
+
+        house = self._house()
+        inside = house is not None and not house.machine(mac).external
+        return Watch(mac, self.desk, self.trail, TwinDoors(house) if inside else SocketDoors(), self._context.clock.now,
+                     0.0 if inside else DOOR_SECONDS)
+
     def _advice(self, mac: str) -> str:
         if "no boot file fetched" in self.trail.reason(mac):
             return "check that the machine was started, boots from the network, and is sent here by DHCP"
@@ -218,15 +235,24 @@ class BootSession:
 
     def machine_boot(self, house: Any) -> Callable[[Any], None]:
         """What a machine of the twin runs when it is powered on: its network boot client."""
-        from providers.twin.netboot import machine_clock, network_boot
+        from providers.twin.netboot import insides, network_boot
 
-        settings, say = self.netboot_settings(), self._context.say
+        settings, say, ports = self.netboot_settings(), self._context.say, self._ephemeral()
 
         def boot(machine: Any) -> None:
-            network_boot(house, machine, settings.host, settings.port, settings.file,
-                         clock=machine_clock(house, machine.mac), say=say)
+            standing = self.standings.get(machine.mac)
+            inside = insides(house, machine.mac, ports, standing.image if standing is not None else "")
+            network_boot(house, machine, settings.host, settings.port, settings.file, inside=inside, say=say)
 
         return boot
+
+    def _ephemeral(self) -> Mapping[int, int]:
+        """The birth port where nobody chose it: to the firewall of a twin's host it counts as 443."""
+        declared = self._context.block.get("ports")
+        chosen = isinstance(declared, Mapping) and declared.get("birth")
+        if chosen or self._servers is None:
+            return {}
+        return {urlsplit(self._servers.tree.endpoints.birth).port or 443: 443}
 
     # --- inside -----------------------------------------------------------------------------------------
 

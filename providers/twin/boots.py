@@ -5,17 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.twin import baseline
-from providers.twin.machines import account
-from providers.twin.model import Box, Host, Hypervisor
+from providers.twin.machines import Machine, account, view
+from providers.twin.model import Account, Box, Host, Hypervisor
 
 if TYPE_CHECKING:
     from providers.twin.house import House
 
+EMPTY = "there is nothing on its disk to boot from"
+
 
 def come_up(box: Box, now: float, *, build: str, version: str, image: str = "", certificate: str = "") -> Hypervisor:
     """A newborn hypervisor runs on this machine."""
-    made = Hypervisor(
-        boot_time=now + box.skew,
+    made = newborn_of(box, build=build, version=version, image=image, certificate=certificate)
+    made.boot_time = now + box.skew
+    box.running, box.power, box.problem, box.cut = made, "on", "", False
+    return made
+
+
+def newborn_of(box: Box, *, build: str, version: str, image: str, certificate: str = "") -> Hypervisor:
+    """A system that has never run, for that machine."""
+    return Hypervisor(
+        boot_time=0.0,
         version=version or baseline.VERSION,
         build=build or baseline.BUILD,
         image=image,
@@ -24,8 +34,6 @@ def come_up(box: Box, now: float, *, build: str, version: str, image: str = "", 
         called=box.name or box.ip,
         config=baseline.newborn(box),
     )
-    box.running, box.power, box.problem, box.cut = made, "on", "", False
-    return made
 
 
 def connected_host(house: House, cluster: str, mac: str, name: str, *, password: str | None = None, build: str = "",
@@ -53,3 +61,40 @@ def settle(house: House) -> None:
             house.inventory.mark(box)
     for host in house.inventory.all(Host):
         house.inventory.attach(host, house.contact.seen(host).config)
+
+
+class BoxDisk:
+    """The disk of a machine: what a scripted installation writes, and what it boots from ever after."""
+
+    def __init__(self, house: House, mac: str) -> None:
+        self._house, self._mac = house, mac
+
+    def install(self, *, build: str, version: str, image: str, root: str) -> None:
+        """A newborn system, with root's password as a crypt hash; what was on the disk is lost."""
+        with self._house.change():
+            box = self._house.box(self._mac)
+            made = newborn_of(box, build=build, version=version, image=image)
+            made.kept, made.accounts = True, {"root": Account("", root)}
+            box.disk = made
+            self._house.inventory.mark(box)
+
+    def boot(self) -> Machine:
+        """What is on the disk runs again, with all that was configured. Raises RuntimeError where nothing is."""
+        if self._house.box(self._mac).disk is None:
+            raise RuntimeError(EMPTY)
+        with self._house.change():
+            return view(start_disk(self._house, self._house.box(self._mac)))
+
+
+def start_disk(house: House, box: Box) -> Box:
+    """The machine runs what is on its disk; vCenter reconnects where its account is there. Raises RuntimeError."""
+    if box.disk is None:
+        raise RuntimeError(EMPTY)
+    running, box.disk = box.disk, None
+    running.boot_time = house.clock.now() + box.skew
+    box.running, box.power, box.problem, box.cut = running, "on", "", False
+    house.inventory.mark(box)
+    host = house.inventory.host_of(box.mac)
+    if host and host.connection == "notResponding" and running.born == host.boots:
+        house.contact.connect(host, box)
+    return box

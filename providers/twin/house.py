@@ -207,6 +207,10 @@ class House:
             threading.Thread(
                 target=self._boot, args=(boot, view(box)), daemon=True, name=f"boot-{box.mac}"
             ).start()
+        elif boot is None and box.disk is not None:
+            from providers.twin.boots import start_disk
+
+            start_disk(self, box)
 
     def _boot(self, boot: NetworkBoot, machine: Machine) -> None:
         try:
@@ -224,6 +228,7 @@ class House:
         if host is not None and host.seen is None:
             self.contact.lose(host, gone=gone)
         if gone:
+            box.disk = box.running if box.running and box.running.kept else box.disk
             box.running = None
         self.inventory.mark(box)
 

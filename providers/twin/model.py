@@ -102,14 +102,14 @@ class HostConfig(Document):
 
 
 class Account(Document):
-    """A local account. Only a salted digest of its password is kept."""
+    """A local account. Only a salted digest of its password is kept; without a salt it is a crypt hash ("$6$…")."""
 
     salt: str
     digest: str
 
 
 class Hypervisor(Document):
-    """What runs on a machine that is on. It is all gone with the next boot (stateless)."""
+    """What runs on a machine that is on. It is all gone with the next boot (stateless), unless it is installed."""
 
     boot_time: float
     version: str
@@ -122,6 +122,7 @@ class Hypervisor(Document):
     manager: str = ""  # instance UUID of the vCenter whose vpxuser exists here; "" unmanaged
     maintenance: bool = False
     config: HostConfig = msgspec.field(default_factory=HostConfig)
+    kept: bool = False  # installed on the machine's disk
 
 
 class Box(Document, tag="machine", tag_field="kind"):
@@ -141,6 +142,7 @@ class Box(Document, tag="machine", tag_field="kind"):
     problem: str = ""  # why the last boot did not end
     cut: bool = False  # runs, but answers nobody
     running: Hypervisor | None = None
+    disk: Hypervisor | None = None  # an installed system that does not run now
 
 
 # --- vCenter's inventory ------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """The network boot of a machine of the twin: what firmware, boot loader and payload do on real hardware.
 
-It fetches the boot loader and `boot.cfg` by TFTP, kernel and modules by HTTP, unpacks its birth key, comes up, and
-posts its birth to the midwife whose key the command line pins. Everything on the wire is real.
+It fetches the boot loader and `boot.cfg` by TFTP, kernel and modules by HTTP, unpacks its birth key, comes up, opens
+the one rule set that it needs, posts its birth to the midwife whose key the command line pins, and closes it again.
+Everything on the wire is real. An agentless host just comes up. A scripted installation writes the machine's disk by
+its kickstart and boots from there; so does a machine that is told to, or finds nothing to boot on the network.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ import io
 import logging
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from providers.boot.bootcfg import BootCfgError
 from providers.boot.modules import birth_key
-from providers.boot.payload import Stopped, boot_options, deliver, message, thumbprint
+from providers.boot.payload import Stopped, boot_options, deliver, message, post, thumbprint
+from providers.boot.platforms import RULESET
+from providers.twin.outbound import Firewall, HouseFirewall, NewbornFirewall, let_out
 
 CHUNK = 1 << 18
 HTTP_SECONDS = 10.0
@@ -77,26 +81,105 @@ def machine_clock(house: Any, mac: str) -> MachineClock:
     return MachineClock(float(house.box(mac).skew), keep)
 
 
+class Disk(Protocol):
+    """What a machine can boot from besides the network."""
+
+    def install(self, *, build: str, version: str, image: str, root: str) -> None:
+        """Write a system onto it; `root` is root's password as a crypt hash."""
+
+    def boot(self) -> Any:
+        """Start what is on it; the machine as it is then. Raises RuntimeError where nothing is."""
+
+
+class NoDisk:
+    """A machine without one."""
+
+    def install(self, *, build: str, version: str, image: str, root: str) -> None:
+        raise RuntimeError("the installer finds no disk")
+
+    def boot(self) -> Any:
+        raise RuntimeError("there is no disk to boot from")
+
+
+@dataclass(frozen=True, slots=True)
+class Insides:
+    """What is inside a machine besides its network card.
+
+    `ports` are TCP ports that count as others for its firewall (a site's ephemeral birth port as 443); None: any port
+    counts as 443. `image` is the digest of what is staged for it.
+    """
+
+    clock: MachineClock = field(default_factory=MachineClock)
+    firewall: Callable[[int], Firewall] = lambda _boot: NewbornFirewall()
+    disk: Disk = field(default_factory=NoDisk)
+    ports: Mapping[int, int] | None = None
+    image: str = ""
+
+
+def insides(house: Any, mac: str, ports: Mapping[int, int], image: str) -> Insides:
+    """The insides of a machine of the house."""
+    from providers.twin.boots import BoxDisk
+
+    return Insides(machine_clock(house, mac), lambda boot: HouseFirewall(house, mac, boot), BoxDisk(house, mac), ports,
+                   image)
+
+
 @dataclass(frozen=True, slots=True)
 class _Loaded:
+    """`options` are empty where nothing is to be announced; `root` is not where a disk is to be installed."""
+
     options: dict[str, str]
     key: bytes
-    image: str  # digest, the last segment of the prefix
+    image: str  # digest
     build: str
+    root: str = ""
+
+
+class _FromDisk(Exception):
+    """The boot configuration says that this machine boots from its own disk."""
 
 
 def network_boot(house: House, machine: Machine, host: str, port: int, file: str, *,
-                 clock: MachineClock | None = None, say: Callable[[str], None] = lambda _line: None,
+                 clock: MachineClock | None = None, inside: Insides | None = None,
+                 say: Callable[[str], None] = lambda _line: None,
                  pause: Callable[[float], None] = time.sleep) -> None:
     """Boot one machine from TFTP at `host:port`. Raises BootFailed; `say` gets the same sentence."""
+    inside = inside or Insides(clock or MachineClock())
     try:
-        loaded = _load(machine.mac, host, port, file)
+        try:
+            loaded = _load(machine.mac, host, port, file, inside.image)
+        except (_FromDisk, BootFailed) as reason:
+            _from_disk(inside.disk, reason)
+            return
         version, build = product(loaded.build)
-        up = house.complete_boot(machine.mac, build=build, version=version, image=loaded.image, boot=machine.boot)
-        _announce(up, house.door_certificate(up.ip), loaded, version, build, clock or MachineClock(), pause)
+        if loaded.root:
+            inside.disk.install(build=build, version=version, image=loaded.image, root=loaded.root)
+            _installed(machine.mac, host, port, file)
+            up = inside.disk.boot()
+        else:
+            up = house.complete_boot(machine.mac, build=build, version=version, image=loaded.image, boot=machine.boot)
+        if loaded.options:
+            _announce(up, house.door_certificate(up.ip), loaded, version, build, inside, pause)
     except (BootFailed, Stopped, RuntimeError, ConnectionRefusedError) as error:
         say(f"machine {machine.mac}: {error}")
         raise BootFailed(str(error)) from error
+
+
+def _from_disk(disk: Disk, reason: Exception) -> None:
+    """Firmware tries its next entry where the network gives nothing. Raises what the network said, where that fails."""
+    try:
+        disk.boot()
+    except RuntimeError as error:
+        raise (BootFailed(str(error)) if isinstance(reason, _FromDisk) else reason) from error
+
+
+def _installed(mac: str, host: str, port: int, file: str) -> None:
+    """The machine restarts after its installation, and asks the network first, as it did before."""
+    try:
+        _load(mac, host, port, file, "")
+    except _FromDisk:
+        return
+    raise BootFailed("it is installed, and the network would install it again")
 
 
 def product(build: str) -> tuple[str, str]:
@@ -105,13 +188,15 @@ def product(build: str) -> tuple[str, str]:
     return (found.group(1), found.group(2)) if found else (DEFAULT_VERSION, DEFAULT_BUILD)
 
 
-def _load(mac: str, host: str, port: int, file: str) -> _Loaded:
-    loader = tftp_fetch(host, port, file)
-    if not loader:
+def _load(mac: str, host: str, port: int, file: str, image: str) -> _Loaded:
+    """Raises BootFailed, _FromDisk."""
+    if not tftp_fetch(host, port, file):
         raise BootFailed(f"the boot loader {file} is empty")
     folder = f"{file.rsplit('/', 1)[0]}/" if "/" in file else ""
     text = tftp_fetch(host, port, f"{folder}01-{mac.replace(':', '-')}/boot.cfg").decode("utf-8", "replace")
     lines = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    if lines.get("skip") == "1" and "kernel" not in lines:
+        raise _FromDisk
     try:
         prefix, kernel = lines["prefix"].rstrip("/"), lines["kernel"]
         modules = [part.split()[0] for part in lines["modules"].split("---") if part.strip()]
@@ -122,28 +207,66 @@ def _load(mac: str, host: str, port: int, file: str) -> _Loaded:
         url = name if "://" in name else f"{prefix}/{name}"
         wanted = url.endswith("/birth.tgz")
         body = http_fetch(url, keep=wanted)
-        if wanted:
-            try:
-                key = birth_key(body)
-            except ValueError as error:
-                raise BootFailed(str(error)) from error
+        key = _key(body) if wanted else key
     options = boot_options(lines.get("kernelopt", ""))
+    root = ""
+    if options.get("ks"):
+        options, key, root = _kickstart(http_fetch(options["ks"], keep=True).decode())
     missing = [n for n in ("midwife", "midwife_spki", "birth") if not options.get(n)]
-    if missing or not key:
+    if len(missing) == 3 and not key:  # an agentless host
+        options = {}
+    elif missing or not key:
         raise BootFailed(f"the boot configuration names no {' and no '.join(missing) or 'birth.tgz'}")
-    return _Loaded(options, key, prefix.rsplit("/", 1)[-1], lines.get("build", ""))
+    return _Loaded(options, key, image or prefix.rsplit("/", 1)[-1], lines.get("build", ""), root)
 
 
-def _announce(machine: Machine, certificate: str, loaded: _Loaded, version: str, build: str, clock: MachineClock,
+def _key(module: bytes) -> bytes:
+    try:
+        return birth_key(module)
+    except ValueError as error:
+        raise BootFailed(str(error)) from error
+
+
+def _kickstart(text: str) -> tuple[dict[str, str], bytes, str]:
+    """What an installation leaves for its first boot: options and key ({} and b"": agentless), and root's hash."""
+    from providers.boot.kickstart import first_boot_archive
+    from providers.boot.modules import module_file
+    from providers.boot.payload import OPTIONS_FILE
+
+    words = [line.split() for line in text.splitlines()]
+    root = next((line[2] for line in words if line[:2] == ["rootpw", "--iscrypted"] and len(line) == 3), "")
+    if not root or ["reboot"] not in words or not [line for line in words if line[:1] == ["install"]]:
+        raise BootFailed("the kickstart installs nothing: it lacks install, rootpw or reboot")
+    if not any(line[:1] == ["%firstboot"] for line in words):
+        return {}, b"", root
+    try:
+        archive = first_boot_archive(text)
+        return boot_options(module_file(archive, OPTIONS_FILE.lstrip("/")).decode()), birth_key(archive), root
+    except ValueError as error:
+        raise BootFailed(str(error)) from error
+
+
+def _announce(machine: Machine, certificate: str, loaded: _Loaded, version: str, build: str, inside: Insides,
               pause: Callable[[float], None]) -> None:
     facts = {
         "mac": machine.mac, "uuid": machine.uuid, "serial": machine.serial, "address": machine.ip,
         "version": f"VMware ESXi {version} build-{build}", "certificate": certificate,
         "thumbprint": thumbprint(certificate),
     }
-    options = loaded.options
-    deliver(options["midwife"], options["midwife_spki"],
-            lambda at: message(facts, options["birth"], loaded.key, at), clock.now, clock.set, pause)
+    options, firewall, clock = loaded.options, inside.firewall(machine.boot), inside.clock
+
+    def send(url: str, spki: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        port = urlsplit(url).port or 443
+        let_out(firewall, RULESET, "tcp", 443 if inside.ports is None else inside.ports.get(port, port))
+        return post(url, spki, body)
+
+    was_open = firewall.is_open(RULESET)
+    firewall.set(RULESET, True)
+    try:
+        deliver(options["midwife"], options["midwife_spki"],
+                lambda at: message(facts, options["birth"], loaded.key, at), clock.now, clock.set, pause, send=send)
+    finally:
+        firewall.set(RULESET, was_open)
 
 
 def tftp_fetch(host: str, port: int, name: str, *, timeout: float = 1.0, retries: int = 6) -> bytes:

@@ -113,14 +113,12 @@ def _rule(text: str) -> RuleFact:
     return RuleFact(direction == "i", protocol, int(first), int(last or 0), ports.endswith("s"))
 
 
+def covers(key: str, protocol: str, port: int) -> bool:
+    """Whether that rule set, when it is open, lets traffic out to that port. Raises KeyError."""
+    return any(not rule.inbound and not rule.source and rule.protocol == protocol
+               and (rule.port == port or rule.port <= port <= rule.last) for rule in rulesets()[key].rules)
+
+
 def allows(enabled: dict[str, bool], protocol: str, port: int) -> bool:
     """Whether a host with these deviations from newborn lets traffic out to that port (`udp` or `tcp`)."""
-    for fact in rulesets().values():
-        if not enabled.get(fact.key, fact.enabled):
-            continue
-        for rule in fact.rules:
-            if rule.inbound or rule.protocol != protocol or rule.source:
-                continue
-            if rule.port == port or rule.port <= port <= rule.last:
-                return True
-    return False
+    return any(enabled.get(key, fact.enabled) and covers(key, protocol, port) for key, fact in rulesets().items())

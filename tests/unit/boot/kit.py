@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from planner.model import Address, Attrs, Fleet, Image, Resource, Step
@@ -16,6 +17,7 @@ from providers.boot import BootProvider
 from providers.boot.session import BootSession
 from providers.power import PowerProvider
 from providers.power.session import PowerSession
+from providers.twin.model import Hypervisor
 
 MACS = ("52:54:00:00:00:11", "52:54:00:00:00:12")
 BOOT_CFG = """bootstate=0
@@ -56,6 +58,8 @@ class FakeMachine:
     boot: int = 0
     external: bool = False
     skew: float = 0.0
+    running: Hypervisor | None = None
+    disk: Hypervisor | None = None
 
 
 def certificate(name: str) -> str:
@@ -87,6 +91,8 @@ class FakeHouse:
         self.certificates: dict[str, str] = {}
         self.threads: list[threading.Thread] = []
         self.network_boot: Any = None
+        self.lock = threading.RLock()
+        self.inventory = SimpleNamespace(mark=lambda *_documents: None)
 
     def machine(self, mac: str) -> FakeMachine:
         return self.machines[mac]
@@ -100,6 +106,7 @@ class FakeHouse:
     def complete_boot(self, mac: str, *, build: str, version: str, image: str, boot: int) -> FakeMachine:
         machine = self.machines[mac]
         machine.power, machine.image, machine.boots = "on", image, machine.boots + 1
+        machine.boot, machine.running = machine.boots, Hypervisor(0.0, version, build)
         self.certificates[machine.ip] = certificate(mac)
         return machine
 

@@ -1,0 +1,68 @@
+"""What a host of the twin may send: every sender goes through its own rule set, as ESXi's firewall has it.
+
+A sender is let out by its own rule set only. On ESXi 8.0.3 others leave 80 and 443 open by default (updateManager,
+vsanmgmt-https-tunnel); on 6.x and 7.0 none does, so that no payload may count on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from providers.twin.baseline import ruleset, set_ruleset
+from providers.twin.facts.firewall import covers, rulesets
+
+
+class Blocked(TimeoutError):
+    """The firewall drops what a host sends; the sender sees silence. Names the rule set."""
+
+
+class Firewall(Protocol):
+    """The rule sets of one running host."""
+
+    def is_open(self, key: str) -> bool:
+        """Raises KeyError for an unknown rule set."""
+
+    def set(self, key: str, wanted: bool) -> None: ...
+
+
+class NewbornFirewall:
+    """Of a host right after a stateless boot; kept by nobody."""
+
+    def __init__(self) -> None:
+        self._open = {key: fact.enabled for key, fact in rulesets().items()}
+
+    def is_open(self, key: str) -> bool:
+        return self._open[key]
+
+    def set(self, key: str, wanted: bool) -> None:
+        self._open[key] = wanted
+
+
+class HouseFirewall:
+    """Of what runs on a machine of the house since that boot."""
+
+    def __init__(self, house: Any, mac: str, boot: int) -> None:
+        self._house, self._mac, self._boot = house, mac, boot
+
+    def is_open(self, key: str) -> bool:
+        """A host that is gone sends nothing."""
+        with self._house.lock:
+            box = self._house.box(self._mac)
+            gone = box.running is None or box.boots != self._boot
+            return not gone and ruleset(box.running, key)
+
+    def set(self, key: str, wanted: bool) -> None:
+        """Kept with the house's next effect: a payload that a kill ends leaves nothing behind that it would close."""
+        with self._house.lock:
+            box = self._house.box(self._mac)
+            if box.running is not None and box.boots == self._boot:
+                set_ruleset(box.running.config, key, wanted)
+                self._house.inventory.mark(box)
+
+
+def let_out(firewall: Firewall, key: str, protocol: str, port: int) -> None:
+    """Raises Blocked where the sender's rule set is closed, or does not cover that port (`udp` or `tcp`)."""
+    if not covers(key, protocol, port):
+        raise Blocked(f"no rule of {key} lets {protocol} port {port} out")
+    if not firewall.is_open(key):
+        raise Blocked(f"the rule set {key} is closed")
