@@ -1,31 +1,40 @@
-"""Boot files over HTTP: aiohttp in a thread of its own, files by sendfile, GET and HEAD only."""
+"""Boot files over HTTP: aiohttp in a thread of its own, files by sendfile, GET and HEAD only.
+
+Files of an image can be had in parts (RFC 9110): one range each, checked by `If-Range` against the ETag, which is the
+digest of the content. What is rendered for a machine has no parts and no ETag: asking twice gives two nonces.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from providers.boot.net import Acceptor, LoopThread, quiet_logger
+from providers.boot.ranges import Unsatisfiable, part
+from providers.boot.sendfile import send_file
 from providers.boot.tree import BootTree, Content, Forbidden, Gone
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 IDLE_SECONDS = 15.0
-LIFETIME_SECONDS = 3600.0
+LIFETIME_SECONDS = 4 * 3600.0
+MAX_HTTP_CONNECTIONS = 256
+MAX_URL = 2048
 
 
 class HttpServer:
-    """Serves the boot tree on a bound, listening TCP socket, from `start` to `stop`."""
+    """Serves the boot tree on bound, listening TCP sockets, from `start` to `stop`."""
 
-    def __init__(self, sock: socket.socket, tree: BootTree) -> None:
-        self._sock, self._tree = sock, tree
+    def __init__(self, socks: Sequence[socket.socket], tree: BootTree) -> None:
+        self._socks, self._tree = socks, tree
         self._loop = LoopThread("boot-http")
         self._runner: web.AppRunner | None = None
-        self._acceptor: Acceptor | None = None
+        self._acceptors: list[Acceptor] = []
 
     def start(self) -> None:
         self._loop.start()
@@ -39,28 +48,34 @@ class HttpServer:
         app = web.Application(middlewares=[self._mark_busy], client_max_size=1024)
         app.router.add_get("/{path:.*}", self._get)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=quiet_logger(),
-                                     keepalive_timeout=IDLE_SECONDS, lingering_time=0, shutdown_timeout=1)
+                                     keepalive_timeout=IDLE_SECONDS, lingering_time=0, shutdown_timeout=1,
+                                     max_line_size=MAX_URL, max_field_size=MAX_URL)
         await self._runner.setup()
         assert self._runner.server is not None  # noqa: S101  # set by setup()
-        self._acceptor = Acceptor(self._sock, self._runner.server, idle=IDLE_SECONDS, lifetime=LIFETIME_SECONDS)
-        await self._acceptor.start()
+        for sock in self._socks:
+            acceptor = Acceptor(sock, self._runner.server, idle=IDLE_SECONDS, lifetime=LIFETIME_SECONDS,
+                                limit=MAX_HTTP_CONNECTIONS)
+            self._acceptors.append(acceptor)
+            await acceptor.start()
 
     async def _stop(self) -> None:
-        if self._acceptor is not None:
-            await self._acceptor.stop()
+        for acceptor in self._acceptors:
+            await acceptor.stop()
         if self._runner is not None:
             await self._runner.cleanup()
 
+    def _busy(self, transport: asyncio.BaseTransport | None, change: int) -> None:
+        for acceptor in self._acceptors:
+            acceptor.busy(transport, change)
+
     @web.middleware
     async def _mark_busy(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        transport, acceptor = request.transport, self._acceptor
-        if acceptor is None:
-            raise web.HTTPServiceUnavailable
-        acceptor.busy(transport, 1)
+        transport = request.transport
+        self._busy(transport, 1)
         try:
             return await handler(request)
         finally:
-            acceptor.busy(transport, -1)
+            self._busy(transport, -1)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         client, path = request.remote or "", request.match_info["path"]
@@ -70,39 +85,84 @@ class HttpServer:
             content = await asyncio.to_thread(self._tree.find, path, client, peek=head)
             if content is None:
                 return self._refuse(client, path, 404)
-            return await self._send(request, content, client, head)
+            return await _Answer(request, content, head, client, self).send()
         except Forbidden:
             return self._refuse(client, path, 403)
         except Gone:
             return self._refuse(client, path, 410)
 
-    def _refuse(self, client: str, path: str, status: int) -> web.Response:
+    def _refuse(self, client: str, path: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
         self._tree.trail.access("http", client, path, status, 0)
-        return web.Response(status=status)
+        return web.Response(status=status, headers=headers)
 
-    async def _send(self, request: web.Request, content: Content, client: str, head: bool) -> web.StreamResponse:
-        log = self._tree.trail.access
-        response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
-        response.content_length = content.size
-        with content.open() as file:
-            await response.prepare(request)
+
+class _Answer:
+    """One content on its way to one machine."""
+
+    def __init__(self, request: web.Request, content: Content, head: bool, client: str, server: HttpServer) -> None:
+        self._request, self._content, self._head = request, content, head
+        self._client, self._server = client, server
+        self._sent = 0
+
+    async def send(self) -> web.StreamResponse:
+        """Raises Gone; OSError where the machine goes away in the middle."""
+        content, size = self._content, self._content.size
+        headers = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+        wanted, tag = None, _etag(content)
+        if tag:
+            headers |= {"Accept-Ranges": "bytes", "ETag": tag}
             try:
-                if not head and content.size:
-                    await self._body(request, response, content, file)
+                wanted = None if self._head else part(self._range(tag), size)
+            except Unsatisfiable:
+                return self._server._refuse(self._client, content.label, 416, {"Content-Range": f"bytes */{size}"})
+        start, end = wanted or (0, size)
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        response = web.StreamResponse(status=200 if wanted is None else 206, headers=headers)
+        response.content_length = end - start
+        with content.open() as file:
+            try:
+                await response.prepare(self._request)
+                if not self._head:
+                    await self._body(response, file.fileno() if tag else -1, start, end)
                 await response.write_eof()
             except OSError:
-                log("http", client, content.label, 499, 0, content.mac)
+                self._log(499)
+                if self._request.transport is not None:
+                    self._request.transport.abort()  # half an answer must not pass for a whole one
                 raise
-        log("http", client, content.label, 200, 0 if head else content.size, content.mac)
-        if not head:
+        self._log(response.status)
+        if not self._head and end == size:  # a download that was resumed ends with the last byte, too
             content.done()
         return response
 
-    @staticmethod
-    async def _body(request: web.Request, response: web.StreamResponse, content: Content, file: object) -> None:
-        if isinstance(content.source, bytes):
-            await response.write(content.source)
+    def _range(self, tag: str) -> str | None:
+        headers = self._request.headers
+        return headers.get("Range") if headers.get("If-Range", tag).strip() == tag else None
+
+    async def _body(self, response: web.StreamResponse, descriptor: int, start: int, end: int) -> None:
+        source, transport = self._content.source, self._request.transport
+        if isinstance(source, bytes):
+            await response.write(source)
+            self._sent = len(source)
             return
-        if request.transport is None:
+        if transport is None:
             raise ConnectionResetError("the machine has gone")
-        await asyncio.get_running_loop().sendfile(request.transport, file, 0, content.size)  # type: ignore[arg-type]
+
+        def moved(at: int) -> None:
+            self._sent = at - start
+            self._server._busy(transport, 0)
+
+        await send_file(transport, descriptor, start, end, moved)
+
+    def _log(self, status: int) -> None:
+        content = self._content
+        self._server._tree.trail.access("http", self._client, content.label, status, self._sent, content.mac)
+
+
+def _etag(content: Content) -> str:
+    """Strong: equal tags mean equal bytes. Files that nobody hashed are told apart by inode, size and time."""
+    source = content.source
+    if isinstance(source, bytes):
+        return ""
+    return f'"{source.sha256}"' if source.sha256 else '"{:x}-{:x}-{:x}-{:x}"'.format(*source.stamp)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import logging
 import socket
 import ssl
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,13 +26,63 @@ T = TypeVar("T")
 
 MAX_CONNECTIONS = 256
 HANDSHAKE_SECONDS = 5.0
+STALL_SECONDS = 120.0
+"""An answer of which the peer's kernel takes nothing for so long is given up."""
+CROWDED_STALL_SECONDS = 5.0
+"""The same while others wait for a connection."""
+LOCAL = "127.0.0.1"
+
+
+def addresses(listen: object) -> tuple[str, ...]:
+    """`provider.boot.listen`, one address or a list: at most one IPv4 and one IPv6, in their usual spelling.
+
+    Raises FleetError for what no machine could be sent to.
+    """
+    given = [LOCAL] if listen in (None, "", [], ()) else [listen] if isinstance(listen, str) else listen
+    if not isinstance(given, Sequence):
+        raise FleetError(_cannot_listen(str(listen), "it is no address", "write one address, or a list of two"))
+    found: dict[int, str] = {}
+    for text in map(str, given):
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            raise FleetError(_cannot_listen(text, "it is no IP address", "write an address of this machine")) from None
+        if address.is_unspecified:
+            raise FleetError(Diagnostic(
+                "error", "the boot server must listen on one address", f"provider.boot.listen is {text}",
+                remedy="name the address on the boot network: machines are sent to it"))
+        if address.is_multicast or (address.version == 6 and address.is_link_local):
+            raise FleetError(_cannot_listen(text, "a URL with that address leads machines nowhere",
+                                            "take an address that is routed on the boot network (fd00::/8 will do)"))
+        if address.version in found:
+            raise FleetError(_cannot_listen(f"{found[address.version]} and {text}", "these are two of one family",
+                                            "name at most one IPv4 and one IPv6 address"))
+        found[address.version] = str(address)
+    return tuple(found.values())
+
+
+def _cannot_listen(text: str, why: str, remedy: str) -> Diagnostic:
+    return Diagnostic("error", "the boot server cannot listen there", f"provider.boot.listen is {text}: {why}",
+                      remedy=remedy)
+
+
+def url(scheme: str, host: str, port: int, usual: int) -> str:
+    """With brackets around an IPv6 address, without the port where it is the usual one."""
+    name = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{name}" if port == usual else f"{scheme}://{name}:{port}"
 
 
 def bind(kind: str, host: str, port: int) -> socket.socket:
     """A bound socket for `tftp` (UDP), `http` or `birth` (TCP, listening). Raises FleetError with the remedy."""
     udp = kind == "tftp"
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        made = socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+    except OSError as error:  # a kernel without IPv6
+        raise FleetError(_cannot_bind(kind, host, port, error)) from error
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if not udp:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
@@ -51,6 +102,7 @@ def _cannot_bind(kind: str, host: str, port: int, error: OSError) -> Diagnostic:
         errno.EACCES: f"ports below 1024 need root or CAP_NET_BIND_SERVICE; or set {setting} to a higher port",
         errno.EPERM: f"ports below 1024 need root or CAP_NET_BIND_SERVICE; or set {setting} to a higher port",
         errno.EADDRNOTAVAIL: "set provider.boot.listen to an address of this machine",
+        errno.EAFNOSUPPORT: "this machine's kernel has no IPv6: take the IPv6 address out of provider.boot.listen",
     }.get(error.errno or 0, f"set provider.boot.listen and {setting} to what this machine can bind")
     transport = "UDP" if kind == "tftp" else "TCP"
     return Diagnostic("error", f"the port for {kind} cannot be bound",
@@ -110,7 +162,7 @@ class LoopThread:
 @dataclass(slots=True, eq=False)
 class _Connection:
     opened: float
-    since: float  # idle since
+    since: float  # idle since, or the last time that an answer moved on
     task: asyncio.Task[None] | None = None
     transport: asyncio.Transport | None = None
     busy: int = 0  # requests being answered
@@ -131,15 +183,18 @@ class Acceptor:
     """Accepts connections for an aiohttp server and bounds each of them in time, and all of them in number.
 
     `idle`: seconds that a connection may spend without a request being answered (handshake, headers, pauses).
-    `lifetime`: seconds that it may live at all. When `MAX_CONNECTIONS` are open, the oldest one that is not
-    being answered makes room, so that half-open sockets never keep an honest machine out.
+    `lifetime`: seconds that it may live at all. When `limit` of them are open, the oldest one that is not being
+    answered makes room, or the one whose answer has not moved for longest; when all move, newcomers wait in the
+    kernel. So neither half-open sockets nor slow readers keep an honest machine out.
     """
 
     def __init__(self, sock: socket.socket, protocol: Callable[[], asyncio.Protocol], *, idle: float,
-                 lifetime: float, tls: ssl.SSLContext | None = None) -> None:
+                 lifetime: float, tls: ssl.SSLContext | None = None, limit: int = MAX_CONNECTIONS,
+                 stall: float = STALL_SECONDS) -> None:
         self._sock, self._protocol, self._tls = sock, protocol, tls
-        self._idle, self._lifetime = idle, lifetime
+        self._idle, self._lifetime, self._limit, self._stall = idle, lifetime, limit, stall
         self._open: OrderedDict[int, _Connection] = OrderedDict()
+        self._of: dict[asyncio.BaseTransport, _Connection] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.dropped = 0
 
@@ -157,12 +212,11 @@ class Acceptor:
         await asyncio.gather(*(c.task for c in connections if c.task is not None), return_exceptions=True)
 
     def busy(self, transport: asyncio.BaseTransport | None, change: int) -> None:
-        """The handler begins (+1) or ends (-1) an answer on this connection."""
-        for connection in self._open.values():
-            if connection.transport is transport:
-                connection.busy += change
-                connection.since = self._now()
-                return
+        """The handler begins (+1) or ends (-1) an answer on this connection, or its answer has moved on (0)."""
+        connection = self._of.get(transport) if transport is not None else None
+        if connection is not None:
+            connection.busy += change
+            connection.since = self._now()
 
     @staticmethod
     def _now() -> float:
@@ -172,13 +226,14 @@ class Acceptor:
         loop = asyncio.get_running_loop()
         serial = 0
         while True:
+            while not self._make_room(self._limit - 1):
+                await asyncio.sleep(0.05)
             try:
                 client, _ = await loop.sock_accept(self._sock)
             except OSError:  # out of descriptors, or the peer has gone: make room and go on
-                self._make_room(MAX_CONNECTIONS // 2)
+                self._make_room(self._limit // 2)
                 await asyncio.sleep(0.05)
                 continue
-            self._make_room(MAX_CONNECTIONS - 1)
             serial += 1
             connection = self._open[serial] = _Connection(loop.time(), loop.time())
             connection.task = asyncio.create_task(self._connect(connection, client))
@@ -189,6 +244,7 @@ class Acceptor:
             self._protocol, client, ssl=self._tls,
             ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
             ssl_shutdown_timeout=1.0 if self._tls else None)
+        self._of[connection.transport] = connection
 
     def _connected(self, serial: int, connection: _Connection, client: socket.socket, task: asyncio.Task[None]) -> None:
         """The handshake is over, one way or another; a task may also be cancelled before its first step."""
@@ -196,21 +252,35 @@ class Acceptor:
             self._open.pop(serial, None)
             client.close()
 
-    def _make_room(self, allowed: int) -> None:
+    def _make_room(self, allowed: int) -> bool:
+        """Whether at most `allowed` connections are open, if need be after dropping some."""
         if len(self._open) <= allowed:
-            return
+            return True
         self._forget_ended()
         for serial, connection in list(self._open.items()):
             if len(self._open) <= allowed:
-                return
+                return True
             if not connection.busy:
-                del self._open[serial]
-                self.dropped += 1
-                connection.end()
+                self._drop(serial)
+        if len(self._open) > allowed:
+            serial = min(self._open, key=lambda s: self._open[s].since)
+            if self._now() - self._open[serial].since > CROWDED_STALL_SECONDS:
+                self._drop(serial)
+        return len(self._open) <= allowed
+
+    def _drop(self, serial: int) -> None:
+        self._open[serial].end()
+        self._forget(serial)
+        self.dropped += 1
+
+    def _forget(self, serial: int) -> None:
+        connection = self._open.pop(serial)
+        if connection.transport is not None:
+            self._of.pop(connection.transport, None)
 
     def _forget_ended(self) -> None:
         for serial in [s for s, c in self._open.items() if c.over]:
-            del self._open[serial]
+            self._forget(serial)
 
     async def _reap(self) -> None:
         while True:
@@ -218,8 +288,6 @@ class Acceptor:
             self._forget_ended()
             now = self._now()
             for serial, connection in list(self._open.items()):
-                idle = not connection.busy and now - connection.since > self._idle
-                if idle or now - connection.opened > self._lifetime:
-                    del self._open[serial]
-                    self.dropped += 1
-                    connection.end()
+                still = now - connection.since
+                if still > (self._stall if connection.busy else self._idle) or now - connection.opened > self._lifetime:
+                    self._drop(serial)

@@ -24,7 +24,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,11 +79,21 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """What boot configurations point to; known once the ports are bound."""
+    """What boot configurations point to; known once the ports are bound.
+
+    `other`: the same at the address of the other family, where two are listened at.
+    """
 
     http: str  # http://10.0.0.2:8080
     birth: str  # https://10.0.0.2
     spki_sha256: str
+    other: Endpoints | None = None
+
+    def towards(self, client: str) -> Endpoints:
+        """Those of the client's address family: a machine that came by IPv6 may have nothing else."""
+        if self.other is not None and (":" in client) != self.http.startswith("http://["):
+            return self.other
+        return self
 
 
 Kickstart = Callable[[Standing, Boot, Endpoints], bytes]
@@ -118,7 +128,7 @@ class BootTree:
 
         `peek` answers for size only (an HTTP HEAD): it mints nothing.
         """
-        parts = _parts(name.removeprefix(self.endpoints.http))
+        parts = _parts(name.removeprefix(self.endpoints.towards(client).http))
         if len(parts) == 2 and parts[0] == "modules":
             return next((Content(m.content, name) for m in self.midwife.values() if m.name == parts[1]), None)
         if len(parts) >= 3 and parts[0] == "images":
@@ -204,7 +214,7 @@ class BootTree:
             return Content(_LOCAL[name], label, mac)
         carries = name.endswith("boot.cfg") == (manifest.loader == "mboot")
         if not carries or peek:
-            return Content(_RENDER[name](self._ticket(standing, _PEEKED)), label, mac)
+            return Content(_RENDER[name](self._ticket(standing, replace(_PEEKED, client=client))), label, mac)
         minted = self.desk.mint(mac, client, relative=name in ("pxelinux.cfg", f"{menus.RELATIVE}/boot.cfg"))
         if minted is None:
             return None
@@ -234,7 +244,7 @@ class BootTree:
 
     def _rendered_kickstart(self, standing: Standing, boot: Boot) -> bytes:
         try:
-            return self.kickstart(standing, boot, self.endpoints)
+            return self.kickstart(standing, boot, self.endpoints.towards(boot.client))
         except LookupError as error:
             self.trail.note(standing.mac, f"its kickstart cannot be made: {error}")
             raise Gone(menus.hexhyp(standing.mac)) from error
@@ -247,7 +257,8 @@ class BootTree:
         self.trail.handed_over(mac, boot.id, boot.client)
 
     def _ticket(self, standing: Standing, boot: Boot) -> menus.Ticket:
-        manifest, ends, way = self.manifests[standing.image], self.endpoints, standing.way
+        manifest, way = self.manifests[standing.image], standing.way
+        ends = self.endpoints.towards(boot.client)
         kind, folder = _kind(manifest), menus.hexhyp(standing.mac)
         options = [f"BOOTIF={folder}"]
         if not way.agentless:

@@ -1,4 +1,4 @@
-"""What a network throws at the TFTP server: each case, then an honest machine is served as before."""
+"""What a network throws at the TFTP process: each case, then an honest machine is served as before."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from providers.boot import tftp as tftp_module
+from providers.boot.images import FileDigests
+from providers.boot.pair import Settings
+from providers.boot.tftp_server import Find
+from providers.boot.tree import Content
 from providers.twin.netboot import BootFailed, tftp_fetch
+from tests.support.tftp_clients import Outcome, read_all
+from tests.support.tftp_site import CONTENT, tftp_site
 from tests.unit.boot.kit import MACS, Site, make_image, site, until
 
 FOLDER = "01-52-54-00-00-00-11"
@@ -107,7 +113,10 @@ def test_bad_requests_get_an_error(here: Site, name: str) -> None:
 @pytest.mark.parametrize(("options", "expected"), [
     ((b"blksize", b"1024"), {b"blksize": b"1024"}), ((b"BLKSIZE", b"9000"), {b"blksize": b"1428"}),
     ((b"blksize", b"65464"), {b"blksize": b"1428"}), ((b"tsize", b"0"), {b"tsize": b"200002"}),
-    ((b"tsize", b"0", b"blksize", b"8", b"windowsize", b"4"), {b"tsize": b"200002", b"blksize": b"8"}),
+    ((b"tsize", b"0", b"blksize", b"8", b"windowsize", b"4"),
+     {b"tsize": b"200002", b"blksize": b"8", b"windowsize": b"4"}),
+    ((b"WindowSize", b"64"), {b"windowsize": b"16"}), ((b"windowsize", b"0"), None),
+    ((b"windowsize", b"65536"), None), ((b"windowsize", b"x"), None),
     ((b"blksize", b"abc"), None), ((b"blksize", b"65536"), None), ((b"blksize", b"7"), None),
     ((b"blksize", b"-1"), None), ((b"blksize", b"99999999999999"), None), ((b"multicast", b"x"), None),
     ((b"timeout", b"0"), None),
@@ -144,11 +153,11 @@ def test_a_link_out_of_the_image_is_not_followed(here: Site, tmp_path: Path) -> 
     assert b"birth=" in tftp_fetch(*here.endpoints[0], f"{FOLDER}/boot.cfg")
 
 
-def read_slowly(here: Site, disturb: object) -> bytes:
+def read_slowly(server: tuple[str, int], disturb: Callable[[socket.socket, tuple[str, int], int], None]) -> bytes:
     """Fetch mboot.efi block by block (1428); `disturb(sock, tid, block)` acts before each acknowledgement."""
     content, block = b"", 0
     with udp(10.0) as sock:
-        sock.sendto(rrq(b"mboot.efi", b"octet", b"blksize", b"1428"), here.endpoints[0])
+        sock.sendto(rrq(b"mboot.efi", b"octet", b"blksize", b"1428"), server)
         data, tid = sock.recvfrom(2048)
         assert data[:2] == b"\0\6"
         sock.sendto(b"\0\4\0\0", tid)
@@ -158,7 +167,7 @@ def read_slowly(here: Site, disturb: object) -> bytes:
             number = struct.unpack("!H", data[2:4])[0]
             if number == block + 1:
                 block, content = number, content + data[4:]
-            disturb(sock, tid, block)  # type: ignore[operator]
+            disturb(sock, tid, block)
             sock.sendto(struct.pack("!HH", 4, block), tid)
             if len(data) < 1432:
                 return content
@@ -175,11 +184,10 @@ def test_strangers_and_junk_cannot_disturb_a_transfer(here: Site) -> None:
         for junk in (b"", b"\0", b"\0\4\0", b"\0\6x", b"\0\3\0", os.urandom(3000), struct.pack("!HH", 4, 60000)):
             sock.sendto(junk, tid)
 
-    assert len(read_slowly(here, disturb)) == 200_002
+    assert len(read_slowly(here.endpoints[0], disturb)) == 200_002
 
 
-def test_a_lost_ack_is_repaired_by_a_resend(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tftp_module, "TIMEOUT", 0.3)
+def test_a_lost_ack_is_repaired_by_a_resend() -> None:
     lost = set()
 
     def lose(sock: socket.socket, tid: tuple[str, int], block: int) -> None:
@@ -189,26 +197,97 @@ def test_a_lost_ack_is_repaired_by_a_resend(here: Site, monkeypatch: pytest.Monk
             assert source == tid
             assert struct.unpack("!H", again[2:4])[0] == block
 
-    assert len(read_slowly(here, lose)) == 200_002
+    with tftp_site(settings=Settings(timeout=0.3)) as at:
+        assert read_slowly(at.server, lose) == CONTENT
     assert lost == {1, 70, 141}
 
 
-def test_a_client_that_vanishes_or_aborts_is_forgotten(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tftp_module, "TIMEOUT", 0.2)
-    servers = here.boot._servers
-    assert servers is not None
-    with udp() as sock:
-        sock.sendto(rrq(b"mboot.efi"), here.endpoints[0])
+def test_duplicated_acks_do_not_double_the_stream() -> None:
+    """The sorcerer's apprentice: every acknowledgement three times, and every block comes once."""
+    blocks: list[int] = []
+
+    def thrice(sock: socket.socket, tid: tuple[str, int], block: int) -> None:
+        blocks.append(block)
+        for _ in range(2):
+            sock.sendto(struct.pack("!HH", 4, block), tid)
+
+    with tftp_site() as at:
+        assert read_slowly(at.server, thrice) == CONTENT
+    assert blocks == list(range(1, len(CONTENT) // 1428 + 2))
+
+
+def window_of(sock: socket.socket, count: int) -> list[int]:
+    return [struct.unpack("!H", sock.recv(2048)[2:4])[0] for _ in range(count)]
+
+
+def quiet(sock: socket.socket, seconds: float = 0.1) -> bool:
+    before = sock.gettimeout()
+    sock.settimeout(seconds)
+    try:
+        sock.recv(2048)
+    except TimeoutError:
+        return True
+    finally:
+        sock.settimeout(before)
+    return False
+
+
+def test_a_window_slides_and_is_sent_again_from_the_gap_on() -> None:
+    """RFC 7440: after an acknowledgement in the middle of a window, what follows it comes again, once."""
+    with tftp_site(settings=Settings(timeout=5.0)) as at, udp() as sock:
+        sock.sendto(rrq(b"mboot.efi", b"octet", b"windowsize", b"4"), at.server)
         data, tid = sock.recvfrom(2048)
-        assert servers.tftp.active == 1
+        assert data == b"\0\6windowsize\x004\0"
+        sock.sendto(b"\0\4\0\0", tid)
+        assert window_of(sock, 4) == [1, 2, 3, 4]
+        sock.sendto(b"\0\4\0\0", tid)  # a duplicate of what was acknowledged before
+        assert quiet(sock)
+        for _ in range(3):
+            sock.sendto(b"\0\4\0\2", tid)  # block 3 was lost
+        assert window_of(sock, 4) == [3, 4, 5, 6]
+        sock.sendto(b"\0\4\0\2", tid)
+        assert quiet(sock)
+        sock.sendto(b"\0\4\0\6", tid)
+        assert window_of(sock, 4) == [7, 8, 9, 10]
+        sock.sendto(b"\0\4\0\1", tid)  # older than the window
+        assert quiet(sock)
+
+
+@pytest.mark.parametrize("window", [1, 4, 16])
+def test_windows_bring_every_byte(window: int) -> None:
+    with tftp_site() as at:
+        outcome = read_all(at.server, "mboot.efi", 8, window=window)
+        assert (outcome.done, outcome.failed) == (8, [])
+        assert outcome.digests == {at.digest}
+
+
+def test_a_client_that_vanishes_or_aborts_is_forgotten() -> None:
+    settings = Settings(timeout=0.2)
+    with tftp_site(settings=settings) as at, udp() as sock:
+        sock.sendto(rrq(b"mboot.efi"), at.server)
+        data, tid = sock.recvfrom(2048)
+        assert at.tftp.active == 1
         sock.sendto(b"\0\5\0\0enough\0", tid)
-        until(lambda: servers.tftp.active == 0)
-    with udp() as sock:
-        sock.sendto(rrq(b"mboot.efi"), here.endpoints[0])
-        copies = [sock.recv(2048) for _ in range(1 + tftp_module.RETRIES)]
+        until(lambda: at.tftp.active == 0)
+        sock.sendto(rrq(b"mboot.efi"), at.server)
+        copies = [sock.recv(2048) for _ in range(1 + settings.retries)]
         assert len(set(copies)) == 1
         assert copies[0] == data
-        until(lambda: servers.tftp.active == 0)
+        until(lambda: at.tftp.active == 0)
+        assert [entry[2] for entry in at.log] == [499, 499]
+
+
+def test_a_client_that_vanishes_in_the_middle_is_forgotten() -> None:
+    with tftp_site(settings=Settings(timeout=0.2)) as at, udp() as sock:
+        sock.sendto(rrq(b"mboot.efi"), at.server)
+        for number in range(1, 21):
+            _, tid = sock.recvfrom(2048)
+            if number < 20:
+                sock.sendto(struct.pack("!HH", 4, number), tid)
+        assert at.tftp.active == 1
+        until(lambda: at.tftp.active == 0)
+        assert at.log == [("127.0.0.1", "mboot.efi", 499, 19 * 512, "")]
+        assert at.ended == []
 
 
 def test_a_repeated_request_is_one_transfer_and_one_nonce(here: Site) -> None:
@@ -231,20 +310,80 @@ def test_a_repeated_request_is_one_transfer_and_one_nonce(here: Site) -> None:
         assert standing.boot.nonce == nonce
 
 
-def test_hundreds_of_half_open_reads_do_not_starve_a_machine(here: Site) -> None:
-    socks = []
-    try:
+def test_hundreds_of_half_open_reads_do_not_starve_a_machine() -> None:
+    with tftp_site(settings=Settings(max_transfers=64)) as at, ExitStack() as stack:
         for _ in range(400):
-            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            socks.append(sock)
-            sock.sendto(rrq(b"mboot.efi"), here.endpoints[0])
-        honest(here)
-        servers = here.boot._servers
-        assert servers is not None
-        assert servers.tftp.active <= tftp_module.MAX_TRANSFERS
-    finally:
-        for sock in socks:
-            sock.close()
+            stack.enter_context(udp()).sendto(rrq(b"mboot.efi"), at.server)
+        assert tftp_fetch(*at.server, "mboot.efi") == CONTENT
+        assert at.most <= 64 + 1  # an answer may cross the news that its predecessor is over
+
+
+def test_six_hundred_machines_at_once_are_served() -> None:
+    with tftp_site(size=30_000) as at:
+        outcome = read_all(at.server, "mboot.efi", 600)
+        assert (outcome.done, outcome.failed) == (600, [])
+        assert outcome.digests == {at.digest}
+        until(lambda: at.tftp.active == 0)
+        assert [entry[2] for entry in at.log].count(200) == 600
+        assert len(at.ended) == 600
+
+
+def test_ten_thousand_junk_packets_stop_nothing() -> None:
+    random = Random(7)
+    with tftp_site() as at, udp() as sock:
+        assert tftp_fetch(*at.server, "mboot.efi") == CONTENT
+        pid = at.tftp.pid
+        reader = threading.Thread(target=lambda: outcome.append(read_all(at.server, "mboot.efi", 4)))
+        outcome: list[Outcome] = []
+        reader.start()
+        for number in range(10_000):
+            packet = random.randbytes(random.randrange(0, 600))
+            sock.sendto(packet if number % 2 else bytes([0, number % 9]) + packet, at.server)
+        reader.join(60)
+        assert outcome[0].digests == {at.digest}
+        assert (outcome[0].done, outcome[0].failed) == (4, [])
+        assert tftp_fetch(*at.server, "mboot.efi") == CONTENT
+        assert at.tftp.pid == pid is not None
+
+
+def fails(_name: str, _client: str) -> Content | None:
+    raise RuntimeError("a bug")
+
+
+def no_space(_name: str, _client: str) -> Content | None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("find", [fails, no_space])
+def test_a_question_that_cannot_be_answered_is_an_error(find: Find) -> None:
+    with tftp_site(find=find) as at, udp() as sock:
+        for _ in range(3):
+            sock.sendto(rrq(b"mboot.efi"), at.server)
+            assert sock.recv(512)[:4] == b"\0\5\0\0"
+        assert {entry[2] for entry in at.log} == {500}
+
+
+def test_a_file_that_shrinks_is_no_shorter_file(tmp_path: Path) -> None:
+    file = tmp_path / "module"
+    file.write_bytes(bytes(300_000))
+    found = FileDigests().read(file)
+    with tftp_site(find=lambda name, _client: Content(found, name)) as at, udp() as sock:
+        sock.sendto(rrq(b"module"), at.server)
+        data, tid = sock.recvfrom(2048)
+        os.truncate(file, 100_000)
+        while data[:2] == b"\0\3":
+            assert len(data) == 516
+            sock.sendto(b"\0\4" + data[2:4], tid)
+            data = sock.recv(2048)
+        assert data[:4] == b"\0\5\0\0"
+        until(lambda: bool(at.log))
+        assert at.log[0][2] == 499
+
+
+def test_contents_in_memory_may_be_large() -> None:
+    content = os.urandom(3_000_000)
+    with tftp_site(find=lambda name, _client: Content(content, name)) as at:
+        assert tftp_fetch(*at.server, "x") == content
 
 
 def test_many_machines_read_at_once(here: Site) -> None:
@@ -261,23 +400,11 @@ def test_many_machines_read_at_once(here: Site) -> None:
     assert sizes == [200_002] * 16
 
 
-def test_the_block_counter_wraps(tmp_path: Path) -> None:
-    size = 65_600 * 8 + 3
-    with site(tmp_path, image=make_image(tmp_path / "images" / "esxi8", size=size)) as here:
-        here.run("boot.stage", MACS[0])
-        with udp(10.0) as sock:
-            sock.sendto(rrq(b"mboot.efi", b"octet", b"blksize", b"8"), here.endpoints[0])
-            data, tid = sock.recvfrom(64)
-            number, count = 0, 0
-            while True:
-                sock.sendto(struct.pack("!HH", 4, number), tid)
-                data, _ = sock.recvfrom(64)
-                assert struct.unpack("!H", data[2:4])[0] == (number + 1) % 65536
-                number, count = (number + 1) % 65536, count + len(data) - 4
-                if len(data) < 12:
-                    break
-            sock.sendto(struct.pack("!HH", 4, number), tid)
-        assert count == size + 2
+@pytest.mark.parametrize("window", [1, 16])
+def test_the_block_counter_wraps(window: int) -> None:
+    with tftp_site(size=65_600 * 8 + 5) as at:
+        outcome = read_all(at.server, "mboot.efi", 1, blksize=8, window=window)
+        assert outcome.digests == {at.digest}
 
 
 def test_answers_come_from_the_bound_address(tmp_path: Path) -> None:
