@@ -65,11 +65,12 @@ def wait(declared: Attrs) -> Draft:
 
 
 def unstage(given: ProgramInput) -> tuple[Draft, ...]:
-    """After the birth. Its inverse stages the same again as it is by then: the machine boots from its disk."""
+    """After the birth. Its inverse stages the image again as it is by then, over: the machine boots from its disk."""
     if not boots_once(given.change.after or {}):
         return ()
-    spent = {**staged(given), "boots": "disk"}
-    return (Draft("boot.unstage", spent, {name: STAGED_NOTHING[name] for name in spent}),)
+    wanted = staged(given)
+    return (Draft("boot.unstage", {"staged": wanted["staged"], "boots": "disk"},
+                  {name: STAGED_NOTHING[name] for name in wanted}),)
 
 
 def notes(given: ProgramInput) -> Iterable[Diagnostic]:
