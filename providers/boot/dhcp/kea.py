@@ -22,6 +22,7 @@ def render(site: Site) -> str:
 
 
 def _server(site: Site) -> dict[str, Any]:
+    classes = _classes(site)
     return {
         "comment": f"Kea DHCPv4 for the fleet {site.fleet}, made by `fleet dhcp`",
         "interfaces-config": {"interfaces": [site.interface or "*"]},
@@ -35,7 +36,7 @@ def _server(site: Site) -> dict[str, Any]:
             {"name": "ipxe-options", "code": 175, "space": "dhcp4", "type": "empty", "encapsulate": _ENCAPSULATED},
             {"name": "no-proxy", "code": 176, "space": _ENCAPSULATED, "type": "uint8"},
         ],
-        "client-classes": _classes(site),
+        **({"client-classes": classes} if classes else {}),  # Kea refuses an empty list
         "reservations": [_reservation(m) for m in site.machines if m.ip is None],
         "subnet4": [_subnet(site, subnet, number) for number, subnet in enumerate(site.subnets, 1)],
     }

@@ -10,7 +10,10 @@ from typing import Any
 
 from planner.cli.wiring import Source, installed, load
 from planner.model import Fleet
+from providers.boot import provider
 from providers.boot.dhcp.command import rendered
+from providers.boot.dhcp.survey import outlines
+from providers.boot.images import Outline
 from tests.support.tools import need
 
 LOADERS = ("pxelinux.0", "undionly.kpxe", "snponly.efi")
@@ -50,6 +53,14 @@ def place(folder: Path, text: str) -> Path:
     path = folder / "fleet.yaml"
     path.write_text(text)
     return path
+
+
+def choices_of(path: Path) -> tuple[Fleet, dict[str, Outline]]:
+    """A fleet, and what its images are."""
+    fleet = fleet_of(path)
+    found, problems = outlines(fleet, provider.images(fleet.providers["boot"]))
+    assert problems == []
+    return fleet, found
 
 
 def render(path: Path, server: str) -> str:
