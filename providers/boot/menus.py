@@ -61,6 +61,11 @@ class Ticket:
     def folder(self) -> str:
         return f"{hexhyp(self.mac)}/{self.boot}"
 
+    @property
+    def base(self) -> str:
+        """Where the image's files are; an agentless boot is recognised by the folder that it fetches from."""
+        return f"{self.http}/images/{self.image.digest}" if self.birth else f"{self.http}/{self.folder}"
+
     def ours(self, *, relative: bool) -> tuple[str, ...]:
         """The modules that come after the image's own: URLs, or names in the boot's folder."""
         names = tuple(name for name in (self.midwife, self.birth) if name)
@@ -76,12 +81,7 @@ class Ticket:
 
 def bootcfg(ticket: Ticket, *, relative: bool = False) -> bytes:
     """boot.cfg for mboot; `relative`: every file is in the boot's own folder."""
-    if relative:
-        prefix = ticket.folder
-    elif ticket.birth:
-        prefix = f"{ticket.http}/images/{ticket.image.digest}"
-    else:  # an agentless boot is recognised by the folder that it fetches from
-        prefix = f"{ticket.http}/{ticket.folder}"
+    prefix = ticket.folder if relative else ticket.base
     return render(ticket.image.cfg, prefix=prefix, kernelopt=ticket.options, modules=ticket.ours(relative=relative),
                   install=ticket.install).encode()
 
@@ -98,7 +98,7 @@ def ipxe(ticket: Ticket) -> bytes:
 
 
 def _ipxe_linux(ticket: Ticket) -> Iterable[str]:
-    base = f"{ticket.http}/images/{ticket.image.digest}"
+    base = ticket.base
     urls = [*(f"{base}/{name}" for name in _plain(ticket.image.cfg)), *ticket.ours(relative=False)]
     named = [(f"{number}-{url.rsplit('/', 1)[1]}", url) for number, url in enumerate(urls, start=1)]
     # UEFI kernels older than 5.7 take their initramfs by `initrd=`; all others ignore it.
@@ -111,7 +111,7 @@ def _ipxe_linux(ticket: Ticket) -> Iterable[str]:
 
 def _ipxe_legacy(ticket: Ticket) -> Iterable[str]:
     """ESX 3.5 and 4: mboot.c32 takes kernel and modules as arguments. BIOS only."""
-    base = f"{ticket.http}/images/{ticket.image.digest}"
+    base = ticket.base
     parts = [f"{base}/{ticket.image.cfg.kernel} {' '.join(ticket.words())}",
              *(f"{base}/{module}" for module in ticket.image.cfg.modules), *ticket.ours(relative=False)]
     yield from _refuse_efi()

@@ -238,7 +238,7 @@ class BootTree:
         done: Callable[[], None] = lambda: None  # noqa: E731
         if name == manifest.cfg.kernel:
             done = lambda: self._kernels.add(boot.id)  # noqa: E731
-        if standing.way.agentless and name == manifest.cfg.files()[-1]:
+        if standing.way.agentless and name == _last(manifest):
             done = lambda: self._fetched_last(mac, boot)  # noqa: E731
         return Content(found, label, mac, done)
 
@@ -282,6 +282,11 @@ _LOCAL: Mapping[str, bytes] = {
     "boot.ipxe": menus.LOCAL_IPXE,
     "pxelinux.cfg": menus.LOCAL_PXELINUX,
 }
+
+
+def _last(manifest: Manifest) -> str:
+    """The file that loaders fetch last: modules in their order, everything else before them."""
+    return (manifest.cfg.modules or (manifest.cfg.kernel,))[-1].split()[0]
 
 
 def _kind(manifest: Manifest) -> Kind:

@@ -144,6 +144,19 @@ def test_an_agentless_boot_carries_nothing_of_ours(place: Place) -> None:
     assert b"skip=1" in (place.fetch(f"{FOLDER}/boot.cfg") or b"")
 
 
+@pytest.mark.parametrize("loader", ["legacy", "linux"])
+def test_an_agentless_boot_by_ipxe_is_recognised_too(place: Place, loader: str) -> None:
+    place.stage(loader, Way(agentless=True))
+    text = place.text(f"{FOLDER}/boot.ipxe")
+    assert "birth" not in text
+    urls = [word for line in text.splitlines() for word in line.split() if word.startswith(f"{HTTP}/{FOLDER}/<boot>/")]
+    assert len(urls) >= 2
+    for url in urls:
+        assert "image handed over at" not in place.tree.trail.reason(MAC)
+        assert place.fetch(url.removeprefix(f"{HTTP}/").replace("<boot>", boot(place)))
+    assert place.tree.trail.handed_to(MAC)[0] == boot(place)
+
+
 def test_hosts_with_a_disk_boot_it_while_nothing_is_staged(tmp_path: Path) -> None:
     there = make_place(tmp_path, kept=frozenset({MAC}))
     assert b"LOCALBOOT" in (there.fetch(f"pxelinux.cfg/{FOLDER}") or b"")
