@@ -92,6 +92,7 @@ def start_disk(house: House, box: Box) -> Box:
         raise RuntimeError(EMPTY)
     running, box.disk = box.disk, None
     running.boot_time = house.clock.now() + box.skew
+    running.issued = running.issued or running.boot_time
     box.running, box.power, box.problem, box.cut = running, "on", "", False
     house.inventory.mark(box)
     host = house.inventory.host_of(box.mac)

@@ -155,7 +155,8 @@ def tls_identity(fleet: str, box: Box) -> Identity:
     if box.running.certificate:
         return _identity(box.running.certificate, "")
     name = box.running.called or box.name or box.ip
-    return derived_identity(fleet, box.mac, box.running.born, name, box.ip, box.running.boot_time)
+    issued = box.running.issued or box.running.boot_time
+    return derived_identity(fleet, box.mac, box.running.born, name, box.ip, issued)
 
 
 def rename(box: Box, name: str) -> None:

@@ -123,6 +123,7 @@ class Hypervisor(Document):
     maintenance: bool = False
     config: HostConfig = msgspec.field(default_factory=HostConfig)
     kept: bool = False  # installed on the machine's disk
+    issued: float = 0.0  # when its certificate was made; 0: at this boot
 
 
 class Box(Document, tag="machine", tag_field="kind"):
