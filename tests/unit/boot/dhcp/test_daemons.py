@@ -193,3 +193,22 @@ def test_a_proxy_is_silent_to_strangers_and_to_what_boots_nothing(proxy: Client)
 
 def test_a_proxy_answers_through_a_relay(proxy: Client) -> None:
     assert proxy.discover(Machine(FAR, BIOS), RELAY_ADDRESS).text(VENDOR) == "PXEClient"
+
+
+# --- what the README tells administrators of other servers ---------------------------------------------------
+
+
+def test_the_lines_for_isc_dhcpd_do_what_the_readme_says(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[4] / "providers" / "boot" / "README.md").read_text()
+    (tmp_path / "conf").write_text(readme.partition("```isc-dhcpd\n")[2].partition("```")[0])
+    (tmp_path / "leases").touch()
+    options = ["-f", "-d", "--no-pid", "-user", "root", "-group", "root"]
+    with daemon(["dhcpd", *options, "-cf", str(tmp_path / "conf"), "-lf", str(tmp_path / "leases"), "srv0"],
+                tmp_path / "log") as asks:
+        for machine, file in ((Machine(ESX, BIOS), "pxelinux.0"), (Machine(ESX, UEFI), "mboot.efi"),
+                              (Machine(ESX, UEFI_HTTP, http=True), f"http://{BOOT_SERVER}/mboot.efi"),
+                              (Machine(ESX, UEFI, ipxe=True), SCRIPT), (Machine(ESX), "")):
+            ack = asks.boot(machine)
+            assert (ack.yiaddr, ack.boot, ack.text(VENDOR)) == ("10.0.0.11", file, "HTTPClient" if machine.http else "")
+            assert ack.next_server == BOOT_SERVER
+        assert asks.unanswered(Machine(STRANGER, UEFI), lambda: asks.discover(Machine(ESX, BIOS)))
