@@ -56,6 +56,7 @@ class Operation:
     provider: str = "vsphere"
     observe: Observe | None = None  # None: the session's own reading of the address
     timeout: float = 600.0  # seconds
+    birth: Literal["", "door", "taken"] = ""  # at a newborn's own door; takes it: from then on vCenter has it
     settles: Attrs = field(default_factory=dict)  # facts that state has once it is done; None: a fact that ends with it
 
 

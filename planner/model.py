@@ -192,6 +192,10 @@ class Rebooted(ReadFailed):
     """The host has booted since: what was done at its own door is gone, and cannot be read any more."""
 
 
+class Silent(ReadFailed):
+    """Nobody answers at the host's own door: it is off, it boots, or the way to it is closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
     prevent_destroy: bool = False

@@ -129,7 +129,8 @@ class Provider(Protocol):
 
 Record = dict[str, Any]
 """One journal record. Keys the journal adds itself: `n` (from 0), `time` (ISO 8601 UTC), `prev` and `sum`
-(SHA-256 hex chain). Kinds (`kind`): head, begin, done, failed, skipped, stopped, undone, void, waiting, readback, end."""
+(SHA-256 hex chain). Kinds (`kind`): head, begin, done, failed, skipped, stopped, undone, void, waiting, readback,
+end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from planner.execute.again import boot_again
 from planner.execute.perform import perform
 from planner.execute.project import Projector, base_of, current_state, is_open, next_serial, settle
 from planner.execute.run import Engine, Outcome, Run, Who
@@ -105,7 +106,7 @@ def resume(engine: Engine, options: ApplyOptions = ApplyOptions()) -> Outcome:
         run.note("rollback" if backward else "resume", None, **engine.who.record())
         if backward:
             return _backward(run)
-        _boot_again(run)
+        boot_again(run)
         left = [s.id for s in run.plan.steps if run.status.get(s.id) not in ("done", "skipped")]
         return _forward(run, left, options.on_failure)
 
@@ -195,14 +196,6 @@ def _known(engine: Engine, base: State | None, head: Record) -> dict[Address, St
     moved = [(Address.parse(a), Address.parse(b)) for a, b in head.get("moved", ())]
     now = current_state(engine.store, engine.catalog)
     return {**apply_moved(base.resources if base else {}, moved), **(now.resources if now else {})}
-
-
-def _boot_again(run: Run) -> None:
-    """Hosts not born yet are staged and booted again: ports changed, and a machine in mid-boot is off."""
-    born = {s.address for s in run.plan.steps if s.kind == "wait" and run.status.get(s.id) == "done"}
-    for step in run.plan.steps:
-        if step.kind in ("boot", "manual") and step.address not in born and run.status.get(step.id) == "done":
-            run.status[step.id] = "doubt"
 
 
 # --- forward ----------------------------------------------------------------------------------------------

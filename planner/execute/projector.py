@@ -112,6 +112,8 @@ class Projector:
             self._done(self.steps[record["step"]], decode(record.get("facts") or {}))
         elif kind == "skipped":
             self._skipped(self.steps[record["step"]])
+        elif kind == "void":
+            self._void(self.steps[record["step"]])
         elif kind == "undone":
             self._undone(self.steps[record["step"]], decode(record.get("facts") or {}))
         elif kind in ("resume", "rollback"):
@@ -162,13 +164,17 @@ class Projector:
         self._publish(track)
 
     def _undone(self, step: Step, facts: dict[str, Any]) -> None:
+        self._tracks[step.address].restored.update(facts)
+        self._void(step)
+        self._roll()
+
+    def _void(self, step: Step) -> None:
+        """The step's effect is out again. Alone, this is no rollback: the step will be done once more."""
         track = self._tracks[step.address]
         if track.effects.pop(step.id, None) is not None and step.inverse is not None:
             self._reversible -= 1
         track.settled.discard(step.id)
-        track.restored.update(facts)
         self._fold(track)
-        self._roll()
 
     def _roll(self) -> None:
         """A rollback goes on. With nothing left to undo, adoptions, forgets and moves are void, too."""

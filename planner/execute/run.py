@@ -133,6 +133,8 @@ class Run:
                 self.steps[number] = as_begun(self.steps[number], record)
             elif kind in ("done", "skipped", "undone", "stopped"):
                 self.status[number] = kind
+            elif kind == "void":  # whatever it was, a boot took it away
+                self.status[number] = "undone"
             elif kind == "failed":
                 self.status[number] = _FAILED.get(record.get("effect", ""), "failed")
             if kind in ("done", "undone"):

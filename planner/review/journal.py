@@ -15,7 +15,8 @@ from planner.review.values import count
 
 WORDS: Mapping[str, str] = {
     "begin": "in doubt", "done": "done", "skipped": "not needed", "failed": "FAILED", "undone": "undone",
-    "undoing": "undo in doubt", "stopped": "stopped", "": "not started",
+    "undoing": "undo in doubt", "stopped": "stopped",
+    "void": "void since", "": "not started",
 }
 
 
@@ -104,6 +105,8 @@ def _folded(step: StepRun, record: Mapping[str, Any]) -> StepRun:
     if kind == "failed":
         remedy = f" — {record['remedy']}" if record.get("remedy") else ""
         return replace(step, outcome=kind, ended=time, message=f"{record.get('error', '')}{remedy}")
+    if kind == "void":
+        return replace(step, outcome=kind, ended=time, message=str(record.get("error", "")))
     if kind == "stopped":
         return replace(step, outcome=kind, ended=time, message=str(record.get("reason", "")))
     if kind == "skipped":
@@ -160,7 +163,7 @@ def render(view: JournalView, colours: Paint | None = None) -> str:
 
 def _word(step: StepRun, paint: Paint) -> str:
     colour = {"done": paint.green, "failed": paint.alarm, "begin": paint.alarm, "undoing": paint.alarm,
-              "undone": paint.yellow, "stopped": paint.yellow}.get(step.outcome, paint.dim)
+              "undone": paint.yellow, "stopped": paint.yellow, "void": paint.yellow}.get(step.outcome, paint.dim)
     return colour(step.word)
 
 

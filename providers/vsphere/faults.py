@@ -21,8 +21,8 @@ _REMEDIES = {
     "AlreadyBeingManaged": "another vCenter manages this host: remove it there, or set `force: true` to take it over",
     "AlreadyConnected": "vCenter has this host under another name: plan again",
     "DuplicateName": "something of this name exists already: plan again to adopt it, or choose another name",
-    "SSLVerifyFault": "the host shows another certificate than its birth did, so it has booted since: `fleet rollback` "
-                      "(or `fleet state abandon`), and apply again",
+    "SSLVerifyFault": "the host shows another certificate than its birth did, so it has booted since: `fleet resume` "
+                      "boots it again, and takes its new birth",
     "InvalidLogin": "check `root_password`",
     "HostNotConnected": "vCenter has lost the host: plan again",
 }

@@ -59,7 +59,7 @@ Hosts
   vCenter's host, no answer at AddHost ....... tests/faults/test_apply_hosts.py::test_resume_after_the_trouble_is_over
 - an NFS export that cannot be reached ....... tests/faults/test_apply_hosts.py::test_an_export_that_cannot_be_reached
 - UnrecognizedHost at reconnect .............. tests/faults/test_apply_hosts.py::test_a_reborn_host_that_vcenter_does_not_recognise
-- reboot between birth and AddHost ........... tests/faults/test_apply_hosts.py::test_a_host_that_reboots_between_birth_and_adding
+- reboot between birth and AddHost ........... tests/faults/test_apply_hosts.py::test_a_resumed_run_takes_the_new_birth
 
 Commands
 - two applies at once ........................ tests/faults/test_apply_refused.py::test_two_at_once

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from planner.catalog import Operation
 from planner.ports import Call
 from providers.boot.session import BootSession
 from providers.twin import netboot
 from providers.twin.house import open_house
+from providers.vsphere.session import VsphereSession
 from tests.support.places import quick_folder
 from tests.support.process import SECONDS, Site
 from tests.unit.boot.kit import FakeHouse, FakeMachine, until
@@ -71,7 +73,7 @@ def deadline(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def soon(words: str) -> None:
         def wait(session: BootSession, call: Call) -> Any:
             if call.declared["mac"] == BAD:
-                until(lambda: words in session.trail.reason(BAD), SECONDS)
+                until(lambda: words in session._reason(BAD), SECONDS)
                 call = replace(call, deadline=0.0)
             return original(session, call)
 
@@ -83,6 +85,7 @@ def deadline(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 TROUBLES: dict[str, tuple[str, Callable[..., Any], str, str]] = {
     "the machine finds no server": ("tftp_fetch", never, "no boot file fetched", "is sent here by DHCP"),
     "the image does not arrive": ("http_fetch", fails, "image not handed over yet, no birth", "console"),
+    "the machine itself says why": ("http_fetch", fails, "the machine stopped (BootFailed: link is down)", "console"),
     "the host cannot call home": ("_announce", fails, "image handed over at", "console"),
     "its births are forged": ("_announce", forges, "its signature is wrong (forged)", "console"),
 }
@@ -118,6 +121,27 @@ def test_the_deadline_names_the_reason(site: Site, monkeypatch: pytest.MonkeyPat
     else:
         assert live(site)["inventory"] == {}
         assert site.look("state", "list", "fleet.yaml", "--json").json["resources"] == []
+
+
+def test_a_machine_that_loses_its_power_before_it_is_added(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real fetches and births: `resume` stages and boots it again, and goes on with its new certificate."""
+    original = VsphereSession.run
+
+    def run(session: VsphereSession, operation: Operation, call: Call) -> Any:
+        if operation.name == "host.add" and call.declared["mac"] == BAD:
+            session.house.power(BAD, "off")
+        return original(session, operation, call)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(VsphereSession, "run", run)
+        outcome = site.look(*APPLY, code=3).lines[-1]
+    (failure,) = outcome["failures"]
+    assert (failure["operation"], "NoHost" in failure["error"]) == ("host.add", True)
+    resumed = site.look("resume", "fleet.yaml", "--auto-approve", "--json").lines
+    kinds = [(one.get("kind"), one.get("operation")) for one in resumed]
+    assert {("void", "birth.wait"), ("void", "door.enter_maintenance"), ("done", "host.add")} <= set(kinds)
+    site.look("plan", "fleet.yaml", "--detailed-exitcode")
+    assert live(site)["connections"] == {"esx01.lab.example": "connected", "esx02.lab.example": "connected"}
 
 
 # --- a machine that a person has to start ---------------------------------------------------------------------

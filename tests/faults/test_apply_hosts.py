@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from planner.execute.engine import resume, rollback
+from planner.execute.project import current_state
 from planner.model import Address
 from tests.faults.kit import MAC, Bench, Injection, bench, complete, planned, restored, two_hosts, two_hosts_done
-from tests.support.lab import Lab
+from tests.support.lab import CATALOG, Killed, Lab
 from tests.support.lab_fleets import EDITED
 from tests.support.places import quick_folder
 
@@ -88,6 +89,7 @@ class Trouble:
     words: tuple[str, ...]
     remedy: str = ""
     rolls_back_unmended: bool = True
+    boots_again: bool = False  # `resume` restarts a host that vCenter does not have yet, and that does not answer
 
 
 TROUBLES = {
@@ -96,7 +98,7 @@ TROUBLES = {
         ("root cannot log in at the host's own door", "neither initial_root_password nor root_password"), "passwords"),
     "its door does not answer": Trouble(
         "door.enter_maintenance", cut, back, "door.enter_maintenance",
-        ("the host's own door at 10.", "is unreachable")),
+        ("the host's own door at 10.", "is unreachable"), "boots it again", boots_again=True),
     "the password was changed before it is added": Trouble(
         "host.add", password("somebody-Elses.1"), password("s3cret!"), "host.add",
         ("AddHost_Task failed with InvalidLogin",), "root_password", rolls_back_unmended=False),
@@ -106,7 +108,8 @@ TROUBLES = {
         "host.add", managed_by("another vCenter"), managed_by(""), "host.add",
         ("AddHost_Task failed with AlreadyBeingManaged", "another vCenter"), "force: true"),
     "it does not answer when it is added": Trouble(
-        "host.add", cut, back, "host.add", ("AddHost_Task failed with NoHost",), rolls_back_unmended=False),
+        "host.add", cut, back, "host.add", ("AddHost_Task failed with NoHost",), rolls_back_unmended=False,
+        boots_again=True),
 }
 
 
@@ -133,15 +136,32 @@ def broken(here: Bench, trouble: Trouble) -> Any:
 def test_resume_after_the_trouble_is_over(name: str) -> None:
     with two_hosts() as here:
         broken(here, TROUBLES[name])
-        outcome = resume(here.engine())
-        assert outcome.exit_code == 3, "it is not over yet"
-        TROUBLES[name].mends(here.house)
-        here.reopen()
+        if not TROUBLES[name].boots_again:
+            outcome = resume(here.engine())
+            assert outcome.exit_code == 3, "it is not over yet"
+            TROUBLES[name].mends(here.house)
+            here.reopen()
         outcome = resume(here.engine())
         assert outcome.exit_code == 0, outcome
-        assert here.opened.dump() == two_hosts_done()
-        assert here.opened.plan().empty
-        assert sorted(here.made()) == sorted(here.reviewed())
+        complete_again(here)
+
+
+def complete_again(here: Bench) -> None:
+    """All is as after an undisturbed apply. What a boot took away was made again, and says so in the journal."""
+    assert here.opened.dump() == two_hosts_done()
+    assert here.opened.plan().empty
+    steps = {s.id: s for s in here.plan.steps}
+    void = [steps[r["step"]] for r in here.records() if r["kind"] == "void"]
+    again = [CATALOG.operations[s.operation].call for s in void if s.kind == "call"]
+    assert sorted(here.made()) == sorted([*here.reviewed(), *again])
+    state = current_state(here.opened.store, CATALOG)
+    assert state is not None
+    for address, host in here.opened.session.snapshot(here.opened.fleet, state.resources).hosts.items():
+        facts = state.resources[address].facts
+        assert facts["certificate"] == here.house.door_certificate(str(facts["ip"]))
+        assert facts["boot_time"] == host.boot_time
+    assert here.opened.store.runs()[-1].outcome == "applied"
+    assert list(here.opened.store.verify()) == []
 
 
 @pytest.mark.parametrize("name", TROUBLES)
@@ -180,13 +200,63 @@ def test_an_export_that_cannot_be_reached() -> None:
         assert here.opened.dump() == two_hosts_done()
 
 
-def test_a_host_that_reboots_between_birth_and_adding() -> None:
-    """Its certificate is another one: never trusted on first use. What the boot took away needs no undoing."""
-    def reborn(house: Any) -> None:
-        house.complete_boot(MAC, build="24022510", version="8.0.3", image="d" * 64)
+def reborn(house: Any) -> None:
+    house.complete_boot(MAC, build="24022510", version="8.0.3", image="d" * 64)
 
+
+REBOOTED = Trouble("host.add", reborn, back, "host.add", ("SSLVerifyFault",), "`fleet resume`")
+
+
+@pytest.mark.parametrize(("at", "breaks", "words"), [
+    ("host.add", reborn, ("SSLVerifyFault",)), ("host.add", off, ("NoHost",)),
+    ("door.set_password", reborn, ("showed another certificate",)), ("door.set_password", off, ("is unreachable",)),
+    ("door.enter_maintenance", reborn, ("showed another certificate",)),
+    ("door.enter_maintenance", off, ("is unreachable",)),
+])
+def test_a_resumed_run_takes_the_new_birth(at: str, breaks: Act, words: tuple[str, ...]) -> None:
+    """A boot between birth and AddHost: staged, booted and waited for again, new certificate, door from the start."""
     with two_hosts() as here:
-        broken(here, Trouble("host.add", reborn, back, "host.add", ("SSLVerifyFault",), "apply again"))
+        broken(here, Trouble(at, breaks, back, at, words, "" if "NoHost" in words else "`fleet resume`"))
+        here.reopen()
+        outcome = resume(here.engine())
+        assert outcome.exit_code == 0, outcome
+        complete_again(here)
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("ending", [resume, rollback])
+def test_killed_while_it_takes_the_new_birth(number: int, point: str, ending: Any) -> None:
+    """Killed at the n-th call of that resume; then finished, or undone."""
+    with two_hosts() as here:
+        broken(here, REBOOTED)
+        count = 0
+
+        def hook(at: str, _step: str) -> None:
+            nonlocal count
+            count += at == point
+            if count == number:
+                raise Killed
+
+        here.reopen()
+        here.lab.hook = hook
+        with pytest.raises(Killed):
+            resume(here.engine())
+        here.lab.hook = lambda _point, _step: None
+        here.reopen()
+        outcome = ending(here.engine())
+        assert outcome.exit_code == 0, outcome
+        if ending is resume:
+            assert here.opened.dump() == two_hosts_done()
+            assert here.opened.plan().empty
+        else:
+            restored(here)
+
+
+def test_a_host_that_reboots_between_birth_and_adding_is_undone() -> None:
+    """Its certificate is another one: never trusted on first use. What the boot took away needs no undoing."""
+    with two_hosts() as here:
+        broken(here, REBOOTED)
         here.reopen()
         outcome = rollback(here.engine())
         assert outcome.exit_code == 0, outcome

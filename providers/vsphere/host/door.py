@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from planner.model import Attrs, Rebooted, StepFailed
+from planner.model import Attrs, Rebooted, Silent, StepFailed
 from planner.ports import Call
 from providers.vsphere.host.secrets import initial_password, root_password
 
@@ -59,7 +59,7 @@ def _log_in(doors: Doors, call: Call, address: str, trust: Trust, passwords: Map
 
     from providers.vsphere.connect import WrongCertificate, explain, speak
     from providers.vsphere.faults import wire_faults
-    from providers.vsphere.link import Link
+    from providers.vsphere.link import NETWORK, Link
 
     def fail(summary: str, detail: str, remedy: str) -> StepFailed:
         return StepFailed(summary, detail, remedy)
@@ -78,9 +78,13 @@ def _log_in(doors: Doors, call: Call, address: str, trust: Trust, passwords: Map
     except WrongCertificate as problem:
         raise Rebooted(f"the host's own door at {address} showed another certificate than its birth brought",
                        f"SHA-256 thumbprint seen: {problem.seen}; it has booted since, or it is another machine",
-                       "`fleet rollback` (or `fleet state abandon`), and apply again: it is born anew") from problem
+                       "`fleet resume` boots it again, and takes its new birth") from problem
     except wire_faults() as problem:
-        raise explain(problem, f"the host's own door at {address}", fail) from problem
+        failed = explain(problem, f"the host's own door at {address}", fail)
+        if isinstance(problem, NETWORK) and isinstance(failed, StepFailed):
+            raise Silent(failed.summary, failed.detail, "mend the way to it; or `fleet resume` boots it again, and "
+                         "takes its new birth") from problem
+        raise failed from problem
     raise StepFailed("root cannot log in at the host's own door",
                      f"neither initial_root_password nor root_password is right at {address}",
                      "correct the passwords, or power-cycle the host so that it is born again")
