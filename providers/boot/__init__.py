@@ -126,12 +126,16 @@ class BootProvider:
         return digests
 
     def problems(self, fleet: Fleet) -> Iterable[Diagnostic]:
-        """What is wrong with `dhcp`: for `fleet validate`. Images that cannot be read are `image_digests`' affair."""
+        """What is wrong offline: for `fleet validate`. Images that cannot be read are `image_digests`' affair."""
+        from providers.boot.rules import birth_problems
+
+        found = tuple(birth_problems(fleet))
         if not fleet.providers.get("boot", {}).get("dhcp"):
-            return ()
+            return found
         from providers.boot.dhcp import check, survey
 
-        return check.problems(fleet, survey.outlines(fleet, self.images(fleet.providers["boot"]), fetch=False)[0])
+        images = self.images(fleet.providers["boot"])
+        return *found, *check.problems(fleet, survey.outlines(fleet, images, fetch=False)[0])
 
     def images(self, block: Attrs) -> Images:
         """Shared by all sessions of this process, so that unchanged files are hashed once. `block`: provider.boot."""
