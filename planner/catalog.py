@@ -56,6 +56,7 @@ class Operation:
     provider: str = "vsphere"
     observe: Observe | None = None  # None: the session's own reading of the address
     timeout: float = 600.0  # seconds
+    stopped: str = ""  # an attribute that must be False meanwhile: where it is True, it is switched off and on again
     birth: Literal["", "door", "taken"] = ""  # at a newborn's own door; takes it: from then on vCenter has it
     settles: Attrs = field(default_factory=dict)  # facts that state has once it is done; None: a fact that ends with it
 
@@ -213,6 +214,10 @@ def _check_type(rtype: ResourceType, types: Mapping[str, ResourceType]) -> None:
     known = set(rtype.fields)
     for operation in rtype.operations:
         missing = set(operation.attributes) - known
+        if operation.stopped:
+            missing |= {operation.stopped} - known
+            if {False, True} - {o.to.get(operation.stopped) for o in rtype.operations}:
+                raise CatalogError(f"operation {operation.name}: nothing switches {operation.stopped} off and on")
         if missing and operation.does != "act":
             raise CatalogError(f"operation {operation.name} covers undeclared attributes {sorted(missing)}")
     for name in rtype.siblings.values():

@@ -176,15 +176,29 @@ def _transitions(rtype: ResourceType, current: Attrs, wanted: Attrs) -> Iterable
             continue
         if operation.does == "update":
             if all(same(v, wanted.get(k)) for k, v in operation.to.items()):
-                yield Draft(operation.name, {k: restrict(wanted[k], current.get(k)) for k in keys},
-                            {k: wanted[k] for k in keys})
-                left = [k for k in left if k not in keys]
+                draft = Draft(operation.name, {k: restrict(wanted[k], current.get(k)) for k in keys},
+                              {k: wanted[k] for k in keys})
+                switched = operation.stopped if current.get(operation.stopped) is True else ""
+                yield from _while_off(rtype, switched, wanted, draft) if switched else (draft,)
+                left = [k for k in left if k not in keys and k != switched]
         else:
             for key in keys:
                 yield from _items(rtype, key, current, wanted)
             left = [k for k in left if k not in keys]
     if left:
         raise FleetError(f"no operation of {rtype.name} changes {', '.join(sorted(left))}")
+
+
+def _while_off(rtype: ResourceType, switch: str, wanted: Attrs, draft: Draft) -> Iterable[Draft]:
+    """A call that takes effect only when something starts: it is stopped before and started after, both ways.
+
+    A restart after the call alone would have no inverse: undone in reverse, it would come before what it is for.
+    """
+    off, on = (next(o.name for o in rtype.operations if o.to.get(switch) is value) for value in (False, True))
+    yield Draft(off, {switch: True}, {switch: False})
+    yield draft
+    if wanted.get(switch, True) is not False:
+        yield Draft(on, {switch: False}, {switch: True})
 
 
 def _items(rtype: ResourceType, key: str, current: Attrs, wanted: Attrs) -> Iterable[Draft]:

@@ -95,6 +95,7 @@ class HostConfig(Document):
     nfs: dict[str, Nfs] = msgspec.field(default_factory=dict)
     dns: Dns = msgspec.field(default_factory=Dns)
     ntp: list[str] = msgspec.field(default_factory=list)
+    ntp_heard: list[str] = msgspec.field(default_factory=list)  # the servers that ntpd found when it was started
     time_zone: str = "UTC"
     services: dict[str, ServiceState] = msgspec.field(default_factory=dict)  # where not as newborn
     rulesets: dict[str, bool] = msgspec.field(default_factory=dict)  # where not as newborn

@@ -192,6 +192,7 @@ def _settings(config: HostConfig, seed: ConfigSeed, where: Where) -> None:
                          seed.dns.search)
     if seed.ntp is not None:
         config.ntp = list(seed.ntp.servers)
+        config.ntp_heard = list(seed.ntp.servers) if seed.ntp.running else []
         baseline.set_service(config, "ntpd", seed.ntp.policy, seed.ntp.running)
     if seed.syslog is not None:
         baseline.set_option(config, "Syslog.global.logHost", ",".join(seed.syslog.targets))

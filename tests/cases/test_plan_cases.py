@@ -129,6 +129,8 @@ def test_case(path: Path) -> None:
         assert found == case["changes"]
     if "disruptive" in case:
         assert [f"{s.operation} {s.address.name}" for s in plan.steps if s.disruptive] == case["disruptive"]
+    if "back" in case:
+        assert [s.operation for s in back_out(plan)] == case["back"]
     if "disruptive_back" in case:
         assert [f"{s.operation} {s.address.name}" for s in back_out(plan) if s.disruptive] == case["disruptive_back"]
     if "unmanaged" in case:

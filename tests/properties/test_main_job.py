@@ -36,9 +36,13 @@ def begun(lab: Lab, resources: dict[str, Any]) -> None:
 
 
 def facts_are_true(opened: Opened) -> None:
-    """What state says of hosts beside their attributes is what live shows, once a run has ended."""
+    """What state says of hosts beside their attributes is what live shows, and does, once a run has ended."""
     state = current_state(opened.store, CATALOG)
     live = opened.session.snapshot(opened.fleet, state.resources if state else {})
+    for mac, machine in opened.dump()["machines"].items():  # ntpd follows the servers that it is to follow
+        config = machine["config"]
+        running = config["services"].get("ntpd", {}).get("running")
+        assert config["ntp_heard"] == (config["ntp"] if running else []), mac
     for address, host in live.hosts.items():
         facts = state.resources[address].facts if state and address in state.resources else {}
         shown = {"uuid": host.uuid, "connection": host.connection, "in_maintenance": host.in_maintenance,

@@ -93,6 +93,8 @@ class ServiceSystem(HostManager):
         state = self._state(id)
         with self.editing() as config:
             baseline.set_service(config, id, state.policy, self._kept(id, True))
+            if id == "ntpd" and not state.running:
+                config.ntp_heard = list(config.ntp)
 
     @method("StopService", mutates=True)
     def stop(self, id: str) -> None:
@@ -103,13 +105,17 @@ class ServiceSystem(HostManager):
             raise vmodl.fault.NotSupported(msg="The twin does not simulate stopping vpxa (it cuts the host off)")
         with self.editing() as config:
             baseline.set_service(config, id, state.policy, False)
+            if id == "ntpd":
+                config.ntp_heard = []
 
     @method("RestartService", mutates=True)
     def restart(self, id: str) -> None:
         state = self._state(id)
         if not state.running:
             raise vim.fault.InvalidState(msg=f"The service {id} is not running.")
-        self.house.inventory.mark(self.host.box)
+        with self.editing() as config:
+            if id == "ntpd":
+                config.ntp_heard = list(config.ntp)
 
     @staticmethod
     def _kept(key: str, running: bool) -> bool:

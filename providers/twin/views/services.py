@@ -106,5 +106,6 @@ def date_time_info(hypervisor: Hypervisor) -> Any:
         disableEvents=False,
         disableFallback=False,
         inFallbackState=False,
-        serviceSync=running and bool(config.ntp),
+        serviceSync=running and bool(config.ntp_heard),
+        remoteNtpServer=config.ntp_heard[0] if running and config.ntp_heard else None,
     )

@@ -24,6 +24,8 @@ def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
 
 
 def servers(tools: Tools, call: Call) -> None:
+    """Writes the configuration only: the API leaves running daemons to HostServiceSystem (vim.host.DateTimeSystem), and
+    ntpd reads its servers when it starts. So the plan stops it before this call and starts it again after it."""
     from pyVmomi import vim
 
     wanted = after(call).get("servers") or ()
@@ -61,7 +63,7 @@ NTP = ResourceType(
     baseline={"ntp": {"servers": [], "policy": "off", "running": False}},
     operations=(
         Operation("ntp.servers", "HostDateTimeSystem.UpdateDateTimeConfig", "update", "Set the time servers.", servers,
-                  ("servers",), inverse="ntp.servers"),
+                  ("servers",), inverse="ntp.servers", stopped="running"),
         Operation("ntp.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set when ntpd starts.", policy,
                   ("policy",), inverse="ntp.policy"),
         Operation("ntp.start", "HostServiceSystem.StartService", "update", "Start ntpd.", start, ("running",),

@@ -57,6 +57,11 @@ def test_windows_are_closed_under_inverse() -> None:
         Catalog.of([types[0], replace(box, operations=(*box.operations[:-1], destroy))])
 
 
+def test_what_is_switched_off_meanwhile_can_be_switched() -> None:
+    with pytest.raises(CatalogError, match="nothing switches color off and on"):
+        _box(stopped="color")
+
+
 def test_names_are_unique_and_attributes_declared() -> None:
     types = list(toy_catalog().types.values())
     with pytest.raises(CatalogError, match="declared twice"):

@@ -82,6 +82,29 @@ def test_firewall(esx: Any) -> None:
         system.DisableRuleset("sshServer")
 
 
+def test_ntpd_reads_its_servers_when_it_starts(esx: Any) -> None:
+    system, services = esx.configManager.dateTimeSystem, esx.configManager.serviceSystem
+
+    def heard() -> str | None:
+        found: str | None = system.dateTimeInfo.remoteNtpServer
+        return found
+
+    def tell(server: str) -> None:
+        system.UpdateDateTimeConfig(vim.host.DateTimeConfig(ntpConfig=vim.host.NtpConfig(server=[server])))
+
+    tell("10.0.0.1")
+    assert heard() is None
+    services.StartService("ntpd")
+    assert (heard(), system.dateTimeInfo.serviceSync) == ("10.0.0.1", True)
+    tell("10.0.0.2")
+    services.StartService("ntpd")
+    assert heard() == "10.0.0.1"
+    services.RestartService("ntpd")
+    assert heard() == "10.0.0.2"
+    services.StopService("ntpd")
+    assert heard() is None
+
+
 def test_time(esx: Any) -> None:
     system = esx.configManager.dateTimeSystem
     assert list(esx.config.dateTimeInfo.ntpConfig.server) == []
