@@ -1,75 +1,320 @@
-"""The birth listener: `POST /v1/births` over TLS, aiohttp in a thread of its own.
+"""The birth listener: `POST /v1/births` over TLS, for one run of apply as well as for a service of years.
 
-One birth is one connection of at most ten seconds: half-open sockets, slow headers and slow bodies are closed,
-and the oldest of them when too many are open. A body over 64 KiB is refused before it is read.
+One thread polls all sockets, another judges (the desk may wait for a disk), the inbox's own thread commits; a reply
+leaves when its birth is durable. A birth is one connection with deadlines for handshake and request. Half-open
+sockets keep no honest machine out: when too many are open, the address that holds most of them loses one that has
+not moved for a second. An address that asks too often is reset before it costs a handshake; hosts try again.
 """
 
 from __future__ import annotations
 
-import asyncio
+import logging
+import queue
+import selectors
 import socket
 import ssl
+import struct
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
-from aiohttp import web
-
-from providers.boot.net import Acceptor, LoopThread, quiet_logger
-from providers.midwife.desk import Desk
-from providers.midwife.message import MAX_BODY
+from planner.model import FleetError
+from providers.midwife.desk import Desk, Verdict
+from providers.midwife.rates import Buckets, network_of
+from providers.midwife.wire import Connection, Wants
 
 LIFETIME_SECONDS = 10.0
+HANDSHAKE_SECONDS = 5.0
+REPLY_SECONDS = 30.0
+LINGER_SECONDS = 1.0
+PATIENCE_SECONDS = 1.0
+TICK_SECONDS = 0.25
+ACCEPTS = 64
+"""Connections that are taken in between two looks at those that are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What strangers may use up. A site behind NAT is one address: the defaults let 1,000 hosts come at once."""
+
+    connections: int = 768  # open at once; fewer where the process may not open that many files
+    rate: float = 100.0  # connections a second from one address (IPv6: one /64)
+    burst: float = 1000.0
+    refused_cost: float = 5.0  # what a refused birth costs more than an accepted one
 
 
 class BirthListener:
-    """Takes births in on a bound, listening TCP socket, from `start` to `stop`."""
+    """Takes births in on bound, listening TCP sockets (IPv4, IPv6), from `start` to `stop`."""
 
-    def __init__(self, sock: socket.socket, desk: Desk, tls: ssl.SSLContext) -> None:
-        self._sock, self._desk, self._tls = sock, desk, tls
-        self._loop = LoopThread("births-tls")
-        self._runner: web.AppRunner | None = None
-        self._acceptor: Acceptor | None = None
+    def __init__(self, sock: socket.socket | Sequence[socket.socket], desk: Desk, tls: ssl.SSLContext,
+                 limits: Limits | None = None) -> None:
+        self._socks = (sock,) if isinstance(sock, socket.socket) else tuple(sock)
+        self._desk, self._tls, self._limits = desk, tls, limits or Limits()
+        self._threads: list[threading.Thread] = []
+        self._bodies: queue.SimpleQueue[tuple[Connection, bytes] | None] = queue.SimpleQueue()
+        self._replies: deque[tuple[Connection, int, dict[str, object]]] = deque()
+        self._wakes: tuple[socket.socket, socket.socket] | None = None
+        self._woken = self._stopping = False
+        self._room: _Room | None = None
+        self.dropped = 0  # connections that were ended to make room, or at a deadline
+        self.limited = 0  # connections that were reset because their address asks too often
 
     def start(self) -> None:
-        self._loop.start()
-        self._loop.call(self._start())
+        self._wakes = socket.socketpair()
+        for sock in (*self._wakes, *self._socks):
+            sock.setblocking(False)
+        selector = selectors.DefaultSelector()
+        selector.register(self._wakes[0], selectors.EVENT_READ)
+        self._room = _Room(selector, self._limits, self._tls, self._socks)
+        self._threads = [
+            threading.Thread(target=self._poll, args=(selector, self._room), name="births-tls", daemon=True),
+            threading.Thread(target=self._judge, name="births-desk", daemon=True)]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        self._loop.call(self._stop())
-        self._loop.stop()
+        """Births that are being judged are answered; then everything is closed."""
+        if self._wakes is None:
+            return
+        self._stopping = True
+        self._wake()
+        for thread in self._threads:
+            thread.join(timeout=30)
+        for sock in self._wakes:
+            sock.close()
+        self._wakes = None
 
-    async def _start(self) -> None:
-        app = web.Application(client_max_size=MAX_BODY)
-        app.router.add_post("/v1/births", self._post)
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=quiet_logger(),
-                                     auto_decompress=False, lingering_time=1, shutdown_timeout=1)
-        await self._runner.setup()
-        assert self._runner.server is not None  # noqa: S101  # set by setup()
-        self._acceptor = Acceptor(self._sock, self._runner.server, idle=LIFETIME_SECONDS,
-                                  lifetime=LIFETIME_SECONDS, tls=self._tls)
-        await self._acceptor.start()
+    def _wake(self) -> None:
+        if not self._woken and self._wakes is not None:
+            self._woken = True
+            with suppress(OSError):
+                self._wakes[1].send(b"x")
 
-    async def _stop(self) -> None:
-        if self._acceptor is not None:
-            await self._acceptor.stop()
-        if self._runner is not None:
-            await self._runner.cleanup()
+    # --- judging ------------------------------------------------------------------------------------------
 
-    async def _post(self, request: web.Request) -> web.Response:
-        if (request.content_length or 0) > MAX_BODY:
-            return _reply(413, {"error": f"a birth message has at most {MAX_BODY} bytes"})
+    def _judge(self) -> None:
+        while (found := self._bodies.get()) is not None:
+            connection, body = found
+            verdict = self._verdict(body, connection.address)
+            if verdict.durable is None:
+                self._answer(connection, verdict.status, verdict.reply)
+            else:
+                verdict.durable.add_done_callback(partial(self._durable, connection, verdict))
+
+    def _verdict(self, body: bytes, address: str) -> Verdict:
         try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return _reply(413, {"error": f"a birth message has at most {MAX_BODY} bytes"})
-        verdict = await asyncio.to_thread(self._desk.judge, body, request.remote or "")
-        if verdict.durable is not None:
+            return self._desk.judge(body, address)
+        except (OSError, FleetError) as error:  # what stands for that MAC cannot be read or written
+            return Verdict(503, {"error": "the birth cannot be judged now; repeat it"}, str(error))
+        except Exception:
+            logging.getLogger("fleet.midwife").exception("a birth could not be judged: a defect in fleet")
+            return Verdict(500, {"error": "the birth could not be judged"})
+
+    def _durable(self, connection: Connection, verdict: Verdict, done: object) -> None:
+        assert verdict.durable is not None  # noqa: S101  # this is its callback
+        if verdict.durable.cancelled() or verdict.durable.exception() is not None:
+            self._answer(connection, 503, {"error": "the birth could not be written down; repeat it"})
+        else:
+            self._answer(connection, verdict.status, verdict.reply)
+
+    def _answer(self, connection: Connection, status: int, reply: dict[str, object]) -> None:
+        self._replies.append((connection, status, reply))
+        self._wake()
+
+    # --- the sockets' thread --------------------------------------------------------------------------------
+
+    def _poll(self, selector: selectors.BaseSelector, room: _Room) -> None:
+        try:
+            while not self._stopping:
+                self._round(selector, room)
+            self._drain(selector, room)
+        finally:
+            self._bodies.put(None)
+            room.close()
+            for sock in self._socks:
+                sock.close()
+            selector.close()
+
+    def _round(self, selector: selectors.BaseSelector, room: _Room) -> None:
+        full = room.full(time.monotonic())
+        room.listen(not full)
+        for key, _ in selector.select(TICK_SECONDS if room.open or full else None):
+            if isinstance(key.data, Connection):
+                self._step(room, key.data)
+            elif key.data is not None:
+                self._accept(room, key.data)
+            else:
+                self._hear(room)
+        room.expire(time.monotonic())
+        self.dropped, self.limited = room.dropped, room.limited
+
+    def _accept(self, room: _Room, sock: socket.socket) -> None:
+        for _ in range(ACCEPTS):
+            if room.full(time.monotonic()):
+                return
             try:
-                await asyncio.wrap_future(verdict.durable)
-            except OSError:
-                return _reply(503, {"error": "the birth could not be written down; repeat it"})
-        return _reply(verdict.status, verdict.reply)
+                client, address = sock.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # out of descriptors or memory: what is open ends sooner or later
+                room.pause()
+                return
+            room.enter(client, str(address[0]), time.monotonic())
+
+    def _step(self, room: _Room, connection: Connection) -> None:
+        now = connection.moved = time.monotonic()
+        greeted, told = connection.shaken, connection.refused
+        connection.step()
+        if connection.wants is Wants.VERDICT:
+            connection.expires = now + REPLY_SECONDS
+            self._bodies.put((connection, connection.body))
+        elif connection.refused and not told:
+            connection.expires = now + LINGER_SECONDS
+        elif connection.shaken and not greeted:
+            connection.expires = connection.opened + LIFETIME_SECONDS
+        room.changed(connection)
+
+    def _hear(self, room: _Room) -> None:
+        assert self._wakes is not None  # noqa: S101  # made by start()
+        with suppress(OSError):
+            self._wakes[0].recv(4096)
+        self._woken = False  # only now: a byte sent since then wakes once more
+        while self._replies:
+            connection, status, reply = self._replies.popleft()
+            if status in (400, 401, 409):
+                connection.refused = True
+            if connection not in room.open:
+                continue  # ended meanwhile; the host asks again and gets the same answer
+            connection.expires = time.monotonic() + LINGER_SECONDS
+            connection.reply(status, reply)
+            room.changed(connection)
+
+    def _drain(self, selector: selectors.BaseSelector, room: _Room) -> None:
+        room.listen(False)
+        end = time.monotonic() + 2.0
+        while any(c.wants is Wants.VERDICT for c in room.open) and time.monotonic() < end:
+            for key, _ in selector.select(TICK_SECONDS):
+                if key.data is None:
+                    self._hear(room)
 
 
-def _reply(status: int, body: dict[str, object]) -> web.Response:
-    response = web.json_response(body, status=status)
-    response.force_close()
-    return response
+class _Room:
+    """The open connections, oldest first, and who may come in. Used by the sockets' thread only."""
+
+    def __init__(self, selector: selectors.BaseSelector, limits: Limits, tls: ssl.SSLContext,
+                 socks: Sequence[socket.socket]) -> None:
+        self._selector, self._limits, self._tls, self._socks = selector, limits, tls, socks
+        self.most = min(limits.connections, _descriptors())
+        self._rates = Buckets(limits.rate, limits.burst)
+        self._waiting: dict[str, OrderedDict[Connection, None]] = {}  # address → those whose request is not whole
+        self._listens, self._paused, self._expired = False, 0.0, 0.0
+        self.open: dict[Connection, int] = {}  # what the selector watches of each; 0: nothing
+        self.dropped = self.limited = 0
+
+    def listen(self, wanted: bool) -> None:
+        """A full room leaves newcomers in the kernel's queue."""
+        if wanted == self._listens:
+            return
+        self._listens = wanted
+        for sock in self._socks:
+            if wanted:
+                self._selector.register(sock, selectors.EVENT_READ, sock)
+            else:
+                self._selector.unregister(sock)
+
+    def pause(self) -> None:
+        self._paused = time.monotonic() + TICK_SECONDS
+
+    def full(self, now: float) -> bool:
+        """No room for one more, not even when somebody who does not move is asked to leave."""
+        if now < self._paused:
+            return True
+        if len(self.open) < self.most:
+            return False
+        greedy = max(self._waiting.values(), key=len, default=None)
+        idle = next((c for c in greedy or () if now - c.moved > PATIENCE_SECONDS), None)
+        if idle is None:
+            return True
+        self.dropped += 1
+        self.leave(idle)
+        return False
+
+    def enter(self, client: socket.socket, address: str, now: float) -> None:
+        network = network_of(address)
+        if not self._rates.take(network, now):
+            self.limited += 1
+            with suppress(OSError):
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets it
+            client.close()
+            return
+        try:
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wrapped = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+        except (OSError, ValueError):  # it has gone already
+            client.close()
+            return
+        connection = Connection(wrapped, address, now, now + HANDSHAKE_SECONDS)
+        self.open[connection] = 0
+        self._waiting.setdefault(network, OrderedDict())[connection] = None
+        self.changed(connection)
+
+    def changed(self, connection: Connection) -> None:
+        """Watch what it waits for now."""
+        wants = connection.wants
+        if wants is Wants.NOTHING:
+            self.leave(connection)
+            return
+        if wants is Wants.VERDICT:
+            self._arrived(connection)
+        mask = {Wants.READ: selectors.EVENT_READ, Wants.WRITE: selectors.EVENT_WRITE}.get(wants, 0)
+        before, self.open[connection] = self.open[connection], mask
+        if before == mask:
+            return
+        if not before:
+            self._selector.register(connection.sock, mask, connection)
+        elif not mask:
+            self._selector.unregister(connection.sock)
+        else:
+            self._selector.modify(connection.sock, mask, connection)
+
+    def leave(self, connection: Connection) -> None:
+        if self.open.pop(connection):
+            self._selector.unregister(connection.sock)
+        self._arrived(connection)
+        if connection.refused:
+            self._rates.charge(network_of(connection.address), self._limits.refused_cost)
+        connection.close()
+
+    def _arrived(self, connection: Connection) -> None:
+        """Its request is whole, or it has left: it waits no longer."""
+        network = network_of(connection.address)
+        theirs = self._waiting.get(network)
+        if theirs is not None:
+            theirs.pop(connection, None)
+            if not theirs:
+                del self._waiting[network]
+
+    def expire(self, now: float) -> None:
+        if now - self._expired < TICK_SECONDS:
+            return
+        self._expired = now
+        for connection in [c for c in self.open if now > c.expires]:
+            self.dropped += 1
+            self.leave(connection)
+
+    def close(self) -> None:
+        for connection in list(self.open):
+            self.leave(connection)
+
+
+def _descriptors() -> int:
+    """How many sockets this process may open for births: other files need their share."""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else max(16, soft * 3 // 4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import ssl
 import threading
@@ -15,11 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from planner.model import StepFailed
-from providers.boot import net
 from providers.boot.modules import birth_key
 from providers.boot.payload import Stopped, boot_options, message, post, thumbprint
 from providers.midwife import listener
+from providers.midwife.inbox import Inbox
 from providers.twin.netboot import MachineClock, http_fetch, network_boot, tftp_fetch
+from tests.support.birth_disk import fill
 from tests.unit.boot.kit import MACS, Site, certificate, site, until
 
 PEM = certificate("esx01")
@@ -78,8 +78,10 @@ def test_forged_replayed_unknown_and_another_body(here: Site) -> None:
     reasons = {r["reason"] for r in here.boot.inbox.refused()}
     assert reasons == {"its signature is wrong (forged)", "unknown MAC: nothing is staged for it",
                        "another body for an accepted nonce", "its boot was superseded by a newer one"}
-    written = (here.folder / "midwife" / "refused.jsonl").read_text()
-    assert not [s for s in (first.options["birth"], second.options["birth"], first.key.hex()) if s in written]
+    written = b"".join(path.read_bytes() for path in (here.folder / "midwife").glob("births.*"))
+    assert b"forged" in written
+    for secret in (first.options["birth"], second.options["birth"], first.key.hex()):
+        assert secret.encode() not in written
 
 
 def test_expired_nonce(here: Site) -> None:
@@ -166,13 +168,15 @@ def test_another_key_than_the_pinned_one_gets_nothing(here: Site) -> None:
     assert list(here.boot.inbox) == []
 
 
-def test_half_open_sockets_are_closed_and_starve_nobody(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("most", [768, 200])
+def test_600_half_open_sockets_starve_nobody(here: Site, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    room(here, most, monkeypatch)
     parts = urlsplit(here.endpoints[2])
     where = (parts.hostname or "", parts.port or 443)
     socks: list[socket.socket] = []
     try:
-        for number in range(300):  # more than may be open at all
-            sock = socket.create_connection(where, 20)
+        for number in range(600):
+            sock = socket.create_connection(where, 20, source_address=("127.6.6.6", 0))
             if number % 3 == 0:
                 sock.sendall(b"\x16\x03\x01")  # half a TLS record
             socks.append(sock)
@@ -182,8 +186,17 @@ def test_half_open_sockets_are_closed_and_starve_nobody(here: Site, monkeypatch:
             sock.close()
 
 
+def room(here: Site, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many connections may be open; the running listener looks at it each time."""
+    monkeypatch.setattr(listener, "PATIENCE_SECONDS", 0.3)
+    assert here.boot._servers is not None
+    for births in here.boot._servers.births:
+        assert births._room is not None
+        births._room.most = most
+
+
 def test_slow_handshakes_headers_and_bodies_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(net, "HANDSHAKE_SECONDS", 2.0)
+    monkeypatch.setattr(listener, "HANDSHAKE_SECONDS", 2.0)
     monkeypatch.setattr(listener, "LIFETIME_SECONDS", 2.0)
     with site(tmp_path) as here:
         here.run("boot.stage", MACS[0])
@@ -231,28 +244,17 @@ def test_the_same_birth_from_many_sockets_at_once_is_one_birth(here: Site) -> No
 
 
 def test_a_full_disk_answers_503_and_the_machine_tries_again(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from providers.midwife import inbox
-
-    fails, real = [1, 1], inbox._append
-
-    def append(descriptor: int, data: bytes) -> None:
-        if fails:
-            fails.pop()
-            raise OSError(28, "No space left on device")
-        real(descriptor, data)
-
-    monkeypatch.setattr(inbox, "_append", append)
+    fill(monkeypatch, 2)
     pauses: list[float] = []
     network_boot(here.house, here.house.machine(MACS[0]), *here.endpoints[0], "mboot.efi", pause=pauses.append)
     assert pauses == [1, 2]
     assert any("could not be written down" in line for line in here.said)
-    assert len((here.folder / "midwife" / "births.jsonl").read_text().splitlines()) == 1
+    assert len(list(here.boot.inbox)) == 1
 
 
 def test_a_birth_is_on_disk_before_its_reply(here: Site) -> None:
     booted = Booted(here)
     body = booted.body()
     assert booted.post(body) == 201
-    lines = (here.folder / "midwife" / "births.jsonl").read_text().splitlines()
-    assert json.loads(lines[-1])["mac"] == MACS[0]
+    assert [born["mac"] for born in Inbox(here.folder / "midwife")] == [MACS[0]]
     until(lambda: here.observe("birth.wait", MACS[0]) is not None)

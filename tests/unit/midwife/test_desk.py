@@ -11,8 +11,9 @@ import pytest
 from planner.model import FleetError
 from providers.boot.payload import message, thumbprint
 from providers.midwife.desk import Desk, Verdict
-from providers.midwife.inbox import MAX_REFUSED, Inbox
+from providers.midwife.inbox import Inbox
 from providers.midwife.standing import Boot, Standings
+from tests.support.birth_disk import fill
 from tests.unit.boot.kit import certificate
 
 MAC, OTHER = "52:54:00:00:00:11", "52:54:00:00:00:12"
@@ -203,71 +204,17 @@ def test_staging_is_idempotent_until_its_birth_is_known() -> None:
 
 def test_a_disk_that_is_full_gives_503_and_the_same_bytes_are_accepted_later(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     office = Office(tmp_path)
     body = office.body(office.boot())
-    with monkeypatch.context() as patch:
-        def full(_descriptor: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        patch.setattr(os, "fsync", full)
-        verdict = office.desk.judge(body, "10.0.0.9")
-        assert verdict.durable is not None
-        with pytest.raises(OSError, match="No space left"):
-            verdict.durable.result(10)
+    fill(monkeypatch, 1)
+    verdict = office.desk.judge(body, "10.0.0.9")
+    assert verdict.durable is not None
+    with pytest.raises(OSError, match="disk is full"):
+        verdict.durable.result(10)
     assert list(office.inbox) == []
     assert office.post(body) == 201
     office.inbox.close()
     assert [b["mac"] for b in Inbox(tmp_path / "midwife")] == [MAC]
-
-
-def test_a_torn_tail_is_cut_and_other_damage_is_named(tmp_path: Path) -> None:
-    office = Office(tmp_path)
-    assert office.post(office.body(office.boot())) == 201
-    office.inbox.close()
-    path = tmp_path / "midwife" / "births.jsonl"
-    whole = path.read_bytes()
-    path.write_bytes(whole + whole[:50])  # killed while writing the second
-    later = Office(tmp_path)
-    assert len(list(later.inbox)) == 1
-    assert later.post(later.body(later.boot())) == 201
-    later.inbox.close()
-    assert len(path.read_bytes().splitlines()) == 2
-    path.write_bytes(b"junk\n" + path.read_bytes())
-    with pytest.raises(FleetError, match="line 1 is not a birth record"):
-        list(Inbox(tmp_path / "midwife"))
-
-
-def test_births_are_synced_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-    import threading
-
-    syncs, gate, real = [], threading.Event(), os.fsync
-
-    def slow(descriptor: int) -> None:
-        gate.wait(10)
-        syncs.append(descriptor)
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", slow)
-    inbox = Inbox(tmp_path)
-    waiting = [inbox.append({"mac": MAC, "generation": "g", "boot": str(n), "born": ""}) for n in range(50)]
-    assert not any(w.done() for w in waiting)
-    gate.set()
-    for each in waiting:
-        each.result(10)
-    inbox.close()
-    assert len(syncs) <= 4  # the folder, the first record, the other 49
-    assert len(list(Inbox(tmp_path))) == 50
-
-
-def test_refusals_are_bounded(tmp_path: Path) -> None:
-    office = Office(tmp_path)
-    for _ in range(MAX_REFUSED + 20):
-        office.post(b"junk")
-    assert office.inbox.refusals == MAX_REFUSED + 20
-    assert len((tmp_path / "midwife" / "refused.jsonl").read_text().splitlines()) == MAX_REFUSED
 
 
 def test_staging_records_that_are_damaged_or_newer_are_named(tmp_path: Path) -> None:
