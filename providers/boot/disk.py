@@ -159,9 +159,11 @@ def _bounded(offset: int) -> Any:
             super()._parse_fat()
 
         def get_cluster_chain(self, first_cluster: int) -> Any:
-            for count, cluster in enumerate(super().get_cluster_chain(first_cluster)):
-                if count > len(self.fat):
-                    raise PyFATException("a chain of clusters that runs in a circle")
+            seen = set[int]()
+            for cluster in super().get_cluster_chain(first_cluster):
+                if cluster in seen:
+                    raise PyFATException("a chain of clusters runs in a circle")
+                seen.add(cluster)
                 yield cluster
 
     return BoundedFat(offset=offset)

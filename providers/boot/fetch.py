@@ -76,13 +76,18 @@ class _Again(Exception):
     """This attempt failed in a way that another one may not."""
 
 
+class _Refused(Exception):
+    """Nor would another one succeed."""
+
+
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """To http(s) only, never from https to http, and the password does not go along to another server."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
-            raise urllib.error.URLError(f"it redirects from {old.scheme} to {new.scheme}")
+            fp.close()
+            raise _Refused(f"it redirects from {old.scheme} to {new.scheme[:10]}")
         made = super().redirect_request(req, fp, code, msg, headers, newurl)
         if made is not None and (old.scheme, old.netloc) != (new.scheme, new.netloc):
             made.remove_header("Authorization")
@@ -183,6 +188,8 @@ class _Fetch:
         try:
             with _opener().open(request, timeout=self.limits.timeout) as reply:
                 return self._receive(reply, have)
+        except _Refused as error:
+            raise ImageProblem("an image cannot be fetched", f"{self.where.shown}: {error}", REACH) from error
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # what is here is not a part of what is there any more

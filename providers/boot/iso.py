@@ -6,6 +6,7 @@ pycdlib reads the directories; the contents are then copied by their block addre
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ from providers.boot.pieces import ImageProblem, Piece
 
 MAX_FILES = 100_000
 MAX_DEPTH = 16
+MAX_FOLDER = 64 << 20
 NOT_AN_ISO = "fetch it again; the publisher's sha256 tells whether it arrived whole"
 
 
@@ -33,7 +35,7 @@ class IsoFiles:
             raise ImageProblem("an ISO image has one file twice", f"{self.label}: {name}, in two spellings",
                                "make an ISO with one of them")
         piece = self.pieces.get(name)
-        if piece is not None and any(offset + length > self.size for offset, length in piece.runs):
+        if piece is not None and any(length < 0 or offset + length > self.size for offset, length in piece.runs):
             raise ImageProblem("an ISO image is truncated", f"{self.label} has {self.size} bytes and ends before the "
                                f"end of {name}", NOT_AN_ISO)
         return piece
@@ -68,11 +70,14 @@ def _close(iso: Any) -> None:
 def _listing(iso: Any, file: BinaryIO, files: IsoFiles) -> IsoFiles:
     kind = "rr_path" if iso.has_rock_ridge() else "joliet_path" if iso.has_joliet() else "iso_path"
     block = iso.pvd.logical_block_size()
+    if iso.pvd.space_size * block > files.size:
+        raise ImageProblem("an ISO image is truncated",
+                           f"{files.label} has {files.size} of {iso.pvd.space_size * block} bytes", NOT_AN_ISO)
     for path, record in _walk(iso.get_record(**{kind: "/"}), kind, "", 0):
         runs = []
         part: Any = record
         while part is not None:  # files of 4 GiB and more have several records
-            runs.append((part.extent_location() * block, part.get_data_length()))
+            runs.append(((part.extent_location() + part.xattr_len) * block, _length(file, part, block, files.size)))
             part = part.data_continuation
         piece = Piece(f"{files.label}: {path}", tuple(runs), file.fileno())
         if files.pieces.setdefault(path, piece).runs != piece.runs:
@@ -81,6 +86,27 @@ def _listing(iso: Any, file: BinaryIO, files: IsoFiles) -> IsoFiles:
             raise ImageProblem("an ISO image has too many files", f"{files.label}: over {MAX_FILES}",
                                "name the ISO of an ESXi installer")
     return files
+
+
+def _length(file: BinaryIO, record: Any, block: int, size: int) -> int:
+    """As the directory has it: pycdlib cuts off, silently, what lies past the end of the ISO.
+
+    A directory record has its first block at byte 2 and its length at byte 10 (ECMA-119, 9.1).
+    """
+    first, length = record.extent_location(), int(record.data_length)
+    if 0 <= length and first * block + length < size:
+        return length
+    parent = record.parent
+    raw = os.pread(file.fileno(), min(parent.data_length, MAX_FOLDER), parent.extent_location() * block)
+    at = 0
+    while at + 33 <= len(raw):
+        if not raw[at]:  # records do not cross blocks
+            at += block - at % block
+            continue
+        if int.from_bytes(raw[at + 2:at + 6], "little") == first:
+            length = max(length, int.from_bytes(raw[at + 10:at + 14], "little"))
+        at += raw[at]
+    return length
 
 
 def _walk(folder: Any, kind: str, prefix: str, depth: int) -> Iterator[tuple[str, Any]]:

@@ -111,6 +111,7 @@ def esx40(folder: Path, *, style: str = "rock", seed: int = 40) -> FakeIso:
 def _archived(folder: Path, archive: str, member: str, system: dict[str, bytes], style: str, seed: int) -> FakeIso:
     loader = contents(("mboot.c32",), seed + 1)
     decoy = contents(tuple(system), seed + 2)  # the other system partition is empty or older on real disks
+    folder.mkdir(exist_ok=True)
     disk = disk_image(folder / "disk.dd", {"Hypervisor0": {**loader, "syslinux.cfg": b"default mboot.c32\n"},
                                            "Hypervisor2": decoy, "Hypervisor1": system})
     packed = folder / member
