@@ -25,7 +25,7 @@ def _server(site: Site) -> dict[str, Any]:
     classes = _classes(site)
     return {
         "comment": f"Kea DHCPv4 for the fleet {site.fleet}, made by `fleet dhcp`",
-        "interfaces-config": {"interfaces": [site.interface or "*"]},
+        "interfaces-config": _interfaces(site),
         "lease-database": {"type": "memfile", "persist": True},
         "authoritative": True,
         "match-client-id": False,  # firmware, iPXE and ESXi are one machine: one lease by MAC
@@ -40,6 +40,17 @@ def _server(site: Site) -> dict[str, Any]:
         "reservations": [_reservation(m) for m in site.machines if m.ip is None],
         "subnet4": [_subnet(site, subnet, number) for number, subnet in enumerate(site.subnets, 1)],
     }
+
+
+def _interfaces(site: Site) -> dict[str, Any]:
+    """Kea gives up an interface that has no link when it starts, as a boot network has whose machines are all off.
+
+    With "*" trying again would log every interface that never gets an address, for ever.
+    """
+    if not site.interface:
+        return {"interfaces": ["*"]}
+    return {"interfaces": [site.interface], "service-sockets-max-retries": 10_000_000,
+            "service-sockets-retry-wait-time": 5000}  # ms
 
 
 def _subnet(site: Site, subnet: Subnet, number: int) -> dict[str, Any]:

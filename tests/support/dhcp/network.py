@@ -112,6 +112,10 @@ class Network:
         self.sockets.append(made)
         return made
 
+    def plug(self, state: str) -> None:
+        """`up` or `down`: the client's end of the cable."""
+        self.client.ip("link", "set", "cli0", state)
+
     def close(self) -> None:
         for sock in self.sockets:
             sock.close()
@@ -119,7 +123,7 @@ class Network:
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """Skips the test where namespaces cannot be made."""
+    """With its cable plugged in. Skips the test where namespaces cannot be made."""
     need_namespaces()
     with ExitStack() as stack:
         server = Namespace.make()
@@ -242,15 +246,31 @@ def _packed(address: str) -> bytes:
 
 
 @contextmanager
-def daemon(command: Sequence[str], log: Path, env: dict[str, str] | None = None) -> Iterator[Client]:
-    """A DHCP server that runs in a network of its own until the end of the block, and a client to ask it with."""
+def daemon(command: Sequence[str], log: Path, env: dict[str, str] | None = None, *,
+           unplugged: str = "") -> Iterator[Client]:
+    """A DHCP server that runs in a network of its own until the end of the block, and a client to ask it with.
+
+    `unplugged`: the cable is plugged in once the server has logged this.
+    """
     program = need(command[0])
     with network() as wires, log.open("wb") as out:
+        if unplugged:
+            wires.plug("down")
         process = subprocess.Popen([*wires.server.entered, program, *command[1:]], stdin=subprocess.DEVNULL,
                                    stdout=out, stderr=out, env={**os.environ, **(env or {})})
         try:
+            if unplugged:
+                _logged(log, unplugged)
+                wires.plug("up")
             yield Client(wires)
             assert process.poll() is None, f"{program} has ended: {log.read_text()}"
         finally:
             process.terminate()
             process.wait(20)
+
+
+def _logged(log: Path, text: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while text not in log.read_text():
+        assert time.monotonic() < end, f"{text!r} is not in the log: {log.read_text()}"
+        time.sleep(0.05)

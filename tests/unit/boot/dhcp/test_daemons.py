@@ -141,6 +141,16 @@ def test_strangers_may_be_leased_an_address_and_different_loaders_come_from_own_
         assert asks.boot(Machine(POOLED, UEFI)).addresses(3) == []
 
 
+def test_kea_answers_once_its_interface_gets_a_link(tmp_path: Path) -> None:
+    """All machines of a boot network are off when its DHCP server starts: there is no link yet."""
+    write_images(tmp_path)
+    config = json.loads(render(Path(shutil.copy(MANY, tmp_path)), "kea"))
+    config["Dhcp4"]["interfaces-config"]["service-sockets-retry-wait-time"] = 200  # ours is seconds
+    with daemon(["kea-dhcp4", "-c", str(kea_file(config, tmp_path))], tmp_path / "log", kea_environment(tmp_path),
+                unplugged="the interface srv0 is not running") as asks:
+        assert asks.boot(Machine(ESX, UEFI)).boot == "mboot.efi"
+
+
 # --- beside another DHCP server -----------------------------------------------------------------------------
 
 
