@@ -46,7 +46,6 @@ LATER: Mapping[str, str] = {
     "import": "writing YAML and state for what already runs",
     "midwife": "the site's boot and birth service",
     "births": "the listing of what was born, when and from where",
-    "image": "management of boot images",
     "console": "the expression prompt",
 }
 """Commands of the contract that this version does not have, and what they are for."""

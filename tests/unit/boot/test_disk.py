@@ -20,7 +20,8 @@ from tests.support.tools import need
 
 VOLUMES = {
     "Hypervisor0": contents(("mboot.c32", "syslinux.cfg"), 1),
-    "Hypervisor1": {**contents(("vmkernel.gz", "a-long-name-with-UPPER-case.tgz", "MixedCas.e"), 2, 30_000), "empty": b""},
+    "Hypervisor1": {**contents(("vmkernel.gz", "a-long-name-with-UPPER-case.tgz", "MixedCas.e"), 2, 30_000),
+                    "empty": b""},
     "Hypervisor2": {}, "Hypervisor3": contents(("one.tgz",), 3),
 }
 
