@@ -22,7 +22,8 @@ class Field:
     existing object (otherwise unset attributes of a declared object are left as they are).
     `unordered`: a list that compares and is normalised as a sorted set. `replace`: a change of it is a
     replacement. `computed`: only live knows it; files refer to it and cannot set it. `observed` is False for
-    what cannot be read back (a password): it is compared with state, never with live.
+    what cannot be read back (a password): it is compared with state, never with live. `lone`: a list of one item may
+    be written without brackets.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class Field:
     replace: bool = False
     computed: bool = False
     observed: bool = True
+    lone: bool = False
 
 
 def string(doc: str, *, required: bool = False, default: Value = None, always: bool = False, check: Check = "",
@@ -58,10 +60,10 @@ def boolean(doc: str, *, required: bool = False, default: Value = None, always: 
 
 
 def strings(doc: str, *, required: bool = False, default: Value = None, always: bool = False, check: Check = "",
-            enum: tuple[str, ...] = (), unordered: bool = False) -> Field:
-    """A list of strings; unique, and sorted where `unordered`."""
+            enum: tuple[str, ...] = (), unordered: bool = False, lone: bool = False) -> Field:
+    """A list of strings; unique, and sorted where `unordered`. `lone`: one of them may stand without brackets."""
     return Field("list", doc, required, default, always, items=Field("string", doc, check=check, enum=enum),
-                 unordered=unordered)
+                 unordered=unordered, lone=lone)
 
 
 def reference(doc: str, *to: str, required: bool = False, replace: bool = False) -> Field:

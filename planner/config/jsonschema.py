@@ -177,7 +177,8 @@ def _typed(field: Field) -> Schema:
                 number[key] = limit if limit is not None else default
         return _or(number)
     if kind == "list":
-        return _or(_list(_field(field.items) if field.items else ANY))
+        item = _field(field.items) if field.items else ANY
+        return _or({"anyOf": [item, _list(item)]} if field.lone else _list(item))
     if kind == "map":
         return _or({"type": "object", "additionalProperties": _field(field.items) if field.items else ANY})
     if kind == "object":

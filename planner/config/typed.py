@@ -147,6 +147,9 @@ def _list_reader(field: Field, name: str) -> Reader:
             absent, value = _absent(node)
             if absent:
                 return value
+            if field.lone and not isinstance(node, (Seq, Map)):
+                only = read_item(node, scope)
+                return only if only is POISON else [only]
             if not isinstance(node, Seq):
                 return _complain(wrong(field, name, describe(node), "write [ … ] around it"), node.at, scope)
         values = [read_item(item, scope) for item in node.items]

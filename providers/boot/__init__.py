@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.catalog import Operation
 from planner.model import Attrs, Diagnostic, Fleet, FleetError
-from planner.schema import Field, integer, string
+from planner.schema import Field, integer, string, strings
 from providers.boot.dhcp.schema import dhcp_field
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class BootProvider:
                                      ("birth", "TCP port of the birth listener", 443))
         }
         return {
-            "listen": string("The address on the boot network that serves boot files and takes births; "
-                             "127.0.0.1 where unset.", check="ipv4"),
+            "listen": strings("The address on the boot network that serves boot files and takes births, or a list of "
+                              "one IPv4 and one IPv6 address; 127.0.0.1 where unset.", check="ip", lone=True),
             "ports": Field("object", "Ports; hosts just born reach only TCP 80 and 443.", fields=ports),
             "loaders": string("Folder of network boot loaders that are no part of an image (pxelinux.0, undionly.kpxe, "
                               "snponly.efi), served by their names.", check="path"),
@@ -127,9 +127,10 @@ class BootProvider:
 
     def problems(self, fleet: Fleet) -> Iterable[Diagnostic]:
         """What is wrong offline: for `fleet validate`. Images that cannot be read are `image_digests`' affair."""
+        from providers.boot.listen import problems as listen_problems
         from providers.boot.rules import birth_problems
 
-        found = tuple(birth_problems(fleet))
+        found = (*birth_problems(fleet), *listen_problems(fleet))
         if not fleet.providers.get("boot", {}).get("dhcp"):
             return found
         from providers.boot.dhcp import check, survey

@@ -9,29 +9,55 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
-from providers.boot.net import Acceptor, LoopThread, quiet_logger
+from providers.boot.net import STALL_SECONDS, Acceptor, LoopThread, quiet_logger
 from providers.boot.ranges import Unsatisfiable, part
 from providers.boot.sendfile import send_file
-from providers.boot.tree import BootTree, Content, Forbidden, Gone
+from providers.boot.tree import Content, Forbidden, Gone
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-IDLE_SECONDS = 15.0
-LIFETIME_SECONDS = 4 * 3600.0
-MAX_HTTP_CONNECTIONS = 256
 MAX_URL = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of each connection in seconds (waiting for a request; in all; without any progress), and of their number."""
+
+    idle: float = 15.0
+    lifetime: float = 4 * 3600.0
+    stall: float = STALL_SECONDS
+    connections: int = 256
+
+
+LIMITS = Limits()
+
+
+class Tree(Protocol):
+    """What is served; see `tree.BootTree`."""
+
+    @property
+    def trail(self) -> AccessLog: ...
+
+    def find(self, name: str, client: str, *, peek: bool = False) -> Content | None: ...
+
+
+class AccessLog(Protocol):
+    """See `trail.Trail`."""
+
+    def access(self, via: str, client: str, path: str, status: int, size: int, mac: str = "") -> None: ...
 
 
 class HttpServer:
     """Serves the boot tree on bound, listening TCP sockets, from `start` to `stop`."""
 
-    def __init__(self, socks: Sequence[socket.socket], tree: BootTree) -> None:
-        self._socks, self._tree = socks, tree
+    def __init__(self, socks: Sequence[socket.socket], tree: Tree, limits: Limits = LIMITS) -> None:
+        self._socks, self._tree, self._limits = socks, tree, limits
         self._loop = LoopThread("boot-http")
         self._runner: web.AppRunner | None = None
         self._acceptors: list[Acceptor] = []
@@ -48,13 +74,13 @@ class HttpServer:
         app = web.Application(middlewares=[self._mark_busy], client_max_size=1024)
         app.router.add_get("/{path:.*}", self._get)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, logger=quiet_logger(),
-                                     keepalive_timeout=IDLE_SECONDS, lingering_time=0, shutdown_timeout=1,
+                                     keepalive_timeout=self._limits.idle, lingering_time=0, shutdown_timeout=1,
                                      max_line_size=MAX_URL, max_field_size=MAX_URL)
         await self._runner.setup()
         assert self._runner.server is not None  # noqa: S101  # set by setup()
         for sock in self._socks:
-            acceptor = Acceptor(sock, self._runner.server, idle=IDLE_SECONDS, lifetime=LIFETIME_SECONDS,
-                                limit=MAX_HTTP_CONNECTIONS)
+            acceptor = Acceptor(sock, self._runner.server, idle=self._limits.idle, lifetime=self._limits.lifetime,
+                                limit=self._limits.connections, stall=self._limits.stall)
             self._acceptors.append(acceptor)
             await acceptor.start()
 
@@ -64,18 +90,22 @@ class HttpServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def _busy(self, transport: asyncio.BaseTransport | None, change: int) -> None:
+    def busy(self, transport: asyncio.BaseTransport | None, change: int) -> None:
+        """See `Acceptor.busy`."""
         for acceptor in self._acceptors:
             acceptor.busy(transport, change)
 
     @web.middleware
     async def _mark_busy(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         transport = request.transport
-        self._busy(transport, 1)
+        self.busy(transport, 1)
         try:
             return await handler(request)
+        except web.HTTPException as error:  # another method than GET and HEAD
+            self.log(request.remote or "", request.path, error.status)
+            raise
         finally:
-            self._busy(transport, -1)
+            self.busy(transport, -1)
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         client, path = request.remote or "", request.match_info["path"]
@@ -83,17 +113,25 @@ class HttpServer:
         try:
             # In a thread: rendering boot.cfg writes the nonce to disk.
             content = await asyncio.to_thread(self._tree.find, path, client, peek=head)
-            if content is None:
-                return self._refuse(client, path, 404)
-            return await _Answer(request, content, head, client, self).send()
         except Forbidden:
-            return self._refuse(client, path, 403)
+            return self.refuse(client, path, 403)
         except Gone:
-            return self._refuse(client, path, 410)
+            return self.refuse(client, path, 410)
+        except Exception:  # a damaged record, a full disk: this request's trouble, never the server's
+            return self.refuse(client, path, 500)
+        if content is None:
+            return self.refuse(client, path, 404)
+        try:
+            return await _Answer(request, content, head, client, self).send()
+        except Gone:
+            return self.refuse(client, path, 410)
 
-    def _refuse(self, client: str, path: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
-        self._tree.trail.access("http", client, path, status, 0)
+    def refuse(self, client: str, path: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+        self.log(client, path, status)
         return web.Response(status=status, headers=headers)
+
+    def log(self, client: str, path: str, status: int, size: int = 0, mac: str = "") -> None:
+        self._tree.trail.access("http", client, path, status, size, mac)
 
 
 class _Answer:
@@ -114,7 +152,7 @@ class _Answer:
             try:
                 wanted = None if self._head else part(self._range(tag), size)
             except Unsatisfiable:
-                return self._server._refuse(self._client, content.label, 416, {"Content-Range": f"bytes */{size}"})
+                return self._server.refuse(self._client, content.label, 416, {"Content-Range": f"bytes */{size}"})
         start, end = wanted or (0, size)
         if wanted is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
@@ -133,7 +171,7 @@ class _Answer:
                 raise
         self._log(response.status)
         if not self._head and end == size:  # a download that was resumed ends with the last byte, too
-            content.done()
+            await asyncio.to_thread(content.done)
         return response
 
     def _range(self, tag: str) -> str | None:
@@ -151,13 +189,13 @@ class _Answer:
 
         def moved(at: int) -> None:
             self._sent = at - start
-            self._server._busy(transport, 0)
+            self._server.busy(transport, 0)
 
         await send_file(transport, descriptor, start, end, moved)
 
     def _log(self, status: int) -> None:
         content = self._content
-        self._server._tree.trail.access("http", self._client, content.label, status, self._sent, content.mac)
+        self._server.log(self._client, content.label, status, self._sent, content.mac)
 
 
 def _etag(content: Content) -> str:

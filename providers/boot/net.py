@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import socket
 import ssl
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,47 +28,7 @@ HANDSHAKE_SECONDS = 5.0
 STALL_SECONDS = 120.0
 """An answer of which the peer's kernel takes nothing for so long is given up."""
 CROWDED_STALL_SECONDS = 5.0
-"""The same while others wait for a connection."""
-LOCAL = "127.0.0.1"
-
-
-def addresses(listen: object) -> tuple[str, ...]:
-    """`provider.boot.listen`, one address or a list: at most one IPv4 and one IPv6, in their usual spelling.
-
-    Raises FleetError for what no machine could be sent to.
-    """
-    given = [LOCAL] if listen in (None, "", [], ()) else [listen] if isinstance(listen, str) else listen
-    if not isinstance(given, Sequence):
-        raise FleetError(_cannot_listen(str(listen), "it is no address", "write one address, or a list of two"))
-    found: dict[int, str] = {}
-    for text in map(str, given):
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            raise FleetError(_cannot_listen(text, "it is no IP address", "write an address of this machine")) from None
-        if address.is_unspecified:
-            raise FleetError(Diagnostic(
-                "error", "the boot server must listen on one address", f"provider.boot.listen is {text}",
-                remedy="name the address on the boot network: machines are sent to it"))
-        if address.is_multicast or (address.version == 6 and address.is_link_local):
-            raise FleetError(_cannot_listen(text, "a URL with that address leads machines nowhere",
-                                            "take an address that is routed on the boot network (fd00::/8 will do)"))
-        if address.version in found:
-            raise FleetError(_cannot_listen(f"{found[address.version]} and {text}", "these are two of one family",
-                                            "name at most one IPv4 and one IPv6 address"))
-        found[address.version] = str(address)
-    return tuple(found.values())
-
-
-def _cannot_listen(text: str, why: str, remedy: str) -> Diagnostic:
-    return Diagnostic("error", "the boot server cannot listen there", f"provider.boot.listen is {text}: {why}",
-                      remedy=remedy)
-
-
-def url(scheme: str, host: str, port: int, usual: int) -> str:
-    """With brackets around an IPv6 address, without the port where it is the usual one."""
-    name = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{name}" if port == usual else f"{scheme}://{name}:{port}"
+"""The same, at most, while others wait for a connection."""
 
 
 def bind(kind: str, host: str, port: int) -> socket.socket:
@@ -173,6 +132,9 @@ class _Connection:
 
     def end(self) -> None:
         if self.transport is not None:
+            if self.busy:  # an answer by sendfile has its own hold on the socket, and learns it so
+                with suppress(OSError):
+                    self.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
             with suppress(AttributeError):  # before Python 3.11.4 a TLS transport that is closed already raises it
                 self.transport.abort()
         elif self.task is not None:
@@ -264,7 +226,7 @@ class Acceptor:
                 self._drop(serial)
         if len(self._open) > allowed:
             serial = min(self._open, key=lambda s: self._open[s].since)
-            if self._now() - self._open[serial].since > CROWDED_STALL_SECONDS:
+            if self._now() - self._open[serial].since > min(CROWDED_STALL_SECONDS, self._stall):
                 self._drop(serial)
         return len(self._open) <= allowed
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from providers.boot.http import HttpServer
+from providers.boot.listen import addresses, url
 from providers.boot.modules import midwife_module
-from providers.boot.net import addresses, bind, url
+from providers.boot.net import bind
 from providers.boot.tftp_server import Log, TftpServer
 from providers.boot.trail import Trail
 from providers.boot.tree import BootTree, Endpoints

@@ -193,12 +193,6 @@ class BootSession:
                 "look at its boot order and boot loader, and boot it again; or correct `build=` in the image's "
                 "boot.cfg")
 
-    def _reason(self, mac: str) -> str:
-        """Why there is no birth yet: what was seen from here, and with the twin also where the machine itself hangs."""
-        reason, house = self.trail.reason(mac), self._house()
-        problem = house.machine(mac).problem if house is not None else ""
-        return f"{reason}; the machine stopped ({problem})" if problem else reason
-
     def _watch(self, mac: str) -> Watch | None:
         """Who looks at the host's own door where no payload announces its birth."""
         standing = self.standings.get(mac)
@@ -210,6 +204,12 @@ class BootSession:
         inside = house is not None and not house.machine(mac).external
         return Watch(mac, self.desk, self.trail, TwinDoors(house) if inside else SocketDoors(), self._context.clock.now,
                      0.0 if inside else DOOR_SECONDS)
+
+    def _reason(self, mac: str) -> str:
+        """Why there is no birth yet: what was seen from here, and with the twin also where the machine itself hangs."""
+        reason, house = self.trail.reason(mac), self._house()
+        problem = house.machine(mac).problem if house is not None else ""
+        return f"{reason}; the machine stopped ({problem})" if problem else reason
 
     def _advice(self, mac: str) -> str:
         if "no boot file fetched" in self.trail.reason(mac):
@@ -284,6 +284,7 @@ class BootSession:
             house.complete_boot(mac, **{name: facts[name] for name in wanted})
 
     def _open_servers(self, house: Any) -> Servers:
+        from providers.boot.listen import addresses
         from providers.boot.servers import Servers
 
         block = self._context.block
@@ -291,7 +292,7 @@ class BootSession:
         ports = {k: 0 if house is not None else v for k, v in DEFAULT_PORTS.items()}
         if isinstance(declared, Mapping):
             ports |= {k: int(str(v)) for k, v in declared.items() if v is not None}
-        listen = str(block.get("listen") or "127.0.0.1")
+        listen = addresses(block.get("listen"))
         if house is None:
             self._warn(listen, ports)
         servers = Servers.open(listen, ports, self)
@@ -301,10 +302,10 @@ class BootSession:
         tree.loaders = Path(str(block["loaders"])) if block.get("loaders") else None
         return servers
 
-    def _warn(self, listen: str, ports: Mapping[str, int]) -> None:
-        if listen.startswith("127."):
-            self._context.say(f"warning: boot files are served at {listen}, which no other machine reaches; "
-                              "set provider.boot.listen to this machine's address on the boot network")
+    def _warn(self, listen: Sequence[str], ports: Mapping[str, int]) -> None:
+        if all(address.startswith("127.") or address == "::1" for address in listen):
+            self._context.say(f"warning: boot files are served at {' and '.join(listen)}, which no other machine "
+                              "reaches; set provider.boot.listen to this machine's address on the boot network")
         for kind in ("http", "birth"):
             if ports[kind] not in (80, 443):
                 self._context.say(f"warning: a host just born reaches only TCP 80 and 443, and provider.boot.ports."

@@ -8,7 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -26,11 +26,23 @@ from tests.unit.boot.kit import MACS, Site, make_image, site, until
 FOLDER = "01-52-54-00-00-00-11"
 
 
+def opened(folder: Path) -> AbstractContextManager[Site]:
+    return site(folder, image=make_image(folder / "images" / "esxi8", size=200_000))
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One process for all that is thrown at it: nothing may add up, either."""
+    with opened(tmp_path_factory.mktemp("tftp")) as found:
+        found.run("boot.stage", MACS[0])
+        yield found
+
+
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path, image=make_image(tmp_path / "images" / "esxi8", size=200_000)) as opened:
-        opened.run("boot.stage", MACS[0])
-        yield opened
+def fresh(tmp_path: Path) -> Iterator[Site]:
+    with opened(tmp_path) as found:
+        found.run("boot.stage", MACS[0])
+        yield found
 
 
 def rrq(name: bytes, mode: bytes = b"octet", *options: bytes, opcode: int = 1) -> bytes:
@@ -134,23 +146,23 @@ def test_options(here: Site, options: tuple[bytes, ...], expected: dict[bytes, b
     honest(here)
 
 
-def test_a_link_out_of_the_image_is_not_followed(here: Site, tmp_path: Path) -> None:
+def test_a_link_out_of_the_image_is_not_followed(fresh: Site, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"x" * 200_002)
     loader = tmp_path / "images" / "esxi8" / "mboot.efi"
     loader.unlink()
     loader.symlink_to(secret)
     with pytest.raises(BootFailed, match=r"mboot\.efi"):
-        tftp_fetch(*here.endpoints[0], "mboot.efi")
+        tftp_fetch(*fresh.endpoints[0], "mboot.efi")
     loader.unlink()
     os.mkfifo(loader)
     with pytest.raises(BootFailed, match=r"mboot\.efi"):
-        tftp_fetch(*here.endpoints[0], "mboot.efi")
+        tftp_fetch(*fresh.endpoints[0], "mboot.efi")
     loader.unlink()
     loader.mkdir()
     with pytest.raises(BootFailed, match=r"mboot\.efi"):
-        tftp_fetch(*here.endpoints[0], "mboot.efi")
-    assert b"birth=" in tftp_fetch(*here.endpoints[0], f"{FOLDER}/boot.cfg")
+        tftp_fetch(*fresh.endpoints[0], "mboot.efi")
+    assert b"birth=" in tftp_fetch(*fresh.endpoints[0], f"{FOLDER}/boot.cfg")
 
 
 def read_slowly(server: tuple[str, int], disturb: Callable[[socket.socket, tuple[str, int], int], None]) -> bytes:
@@ -290,21 +302,21 @@ def test_a_client_that_vanishes_in_the_middle_is_forgotten() -> None:
         assert at.ended == []
 
 
-def test_a_repeated_request_is_one_transfer_and_one_nonce(here: Site) -> None:
-    servers = here.boot._servers
+def test_a_repeated_request_is_one_transfer_and_one_nonce(fresh: Site) -> None:
+    servers = fresh.boot._servers
     assert servers is not None
     with udp() as sock:
         for _ in range(5):
-            sock.sendto(rrq(f"{FOLDER}/boot.cfg".encode()), here.endpoints[0])
+            sock.sendto(rrq(f"{FOLDER}/boot.cfg".encode()), fresh.endpoints[0])
         sock.recv(2048)
         until(lambda: servers.tftp.active == 1)
-        standing = here.boot.standings.get(MACS[0])
+        standing = fresh.boot.standings.get(MACS[0])
         assert standing is not None
         assert standing.boot is not None
         nonce = standing.boot.nonce
-        sock.sendto(rrq(f"{FOLDER}/boot.cfg".encode()), here.endpoints[0])
+        sock.sendto(rrq(f"{FOLDER}/boot.cfg".encode()), fresh.endpoints[0])
         time.sleep(0.05)
-        standing = here.boot.standings.get(MACS[0])
+        standing = fresh.boot.standings.get(MACS[0])
         assert standing is not None
         assert standing.boot is not None
         assert standing.boot.nonce == nonce

@@ -29,6 +29,7 @@ class Read:
     request: bytes
     window: int
     blksize: int = 512
+    patience: int = MAX_RETRIES
     tid: tuple[Any, ...] | None = None
     block: int = 0  # the last one that came in order
     unacked: int = 0
@@ -72,7 +73,8 @@ class Read:
     def _data(self, data: bytes, now: float) -> None:
         number = data[2] << 8 | data[3]
         if number != (self.block + 1) & 0xFFFF:
-            if self.window > 1 and self.unacked:  # a gap in the window: say what came in order (RFC 7440)
+            gap = self.window > 1 and self.unacked  # in the window: say what came in order (RFC 7440)
+            if gap or number == self.block & 0xFFFF:  # the last one again: its acknowledgement was lost
                 self.acknowledge()
             return
         self.block += 1
@@ -90,7 +92,7 @@ class Read:
             return
         self.retries += 1
         self.moved = now
-        if self.retries > MAX_RETRIES:
+        if self.retries > self.patience:
             self.problem, self.done = f"silence after block {self.block}", True
         elif self.tid is None:
             self.begin()
@@ -109,7 +111,7 @@ class Outcome:
 
 
 def read_all(server: tuple[str, int], name: str, clients: int, *, blksize: int = 1428, window: int = 1,
-             seconds: float = 120.0, digest: bool = True) -> Outcome:
+             seconds: float = 120.0, digest: bool = True, retries: int = MAX_RETRIES) -> Outcome:
     """Read `name` with that many clients at once."""
     options = [b"octet"]
     if blksize != 512:
@@ -124,7 +126,8 @@ def read_all(server: tuple[str, int], name: str, clients: int, *, blksize: int =
         sock = socket.socket(family, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.bind((server[0], 0) if server[0] in ("127.0.0.1", "::1") else ("", 0))
-        reads[sock.fileno()] = Read(sock, server, request, window, hasher=hashlib.sha256() if digest else None)
+        reads[sock.fileno()] = Read(sock, server, request, window, hasher=hashlib.sha256() if digest else None,
+                                    patience=retries)
         poll.register(sock.fileno(), select.EPOLLIN)
     outcome = Outcome()
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -30,6 +31,34 @@ def need_namespaces() -> None:
     why = _namespaces_refused()
     if why:
         pytest.skip(f"no network namespaces here: {why}")
+
+
+def need_ipv6() -> None:
+    """Skips the test on a machine without an IPv6 loopback."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+
+
+def own_network() -> tuple[str, ...]:
+    """What to put before a command so that it runs as root of a network of its own, with a firewall to set up.
+
+    Root has that right; others get it where the kernel gives them user namespaces. Skips the test elsewhere.
+    """
+    prefix = (need("unshare"), "--net") if os.geteuid() == 0 else (need("unshare"), "--map-root-user", "--net")
+    why = _refused((*prefix, need("nft"), "add", "table", "ip", "fleet"))
+    if why:
+        pytest.skip(f"no network namespaces here: {why}")
+    return prefix
+
+
+@functools.cache
+def _refused(command: tuple[str, ...]) -> str:
+    """What the command complains about; "" where it works."""
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return "" if tried.returncode == 0 else tried.stderr.strip() or f"exit code {tried.returncode}"
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from planner.model import Attrs, Diagnostic, Fleet, FleetError, Resource, Unknow
 from providers.boot.dhcp.loaders import choose
 from providers.boot.dhcp.schema import PROXY
 from providers.boot.dhcp.site import Machine, Pool, Site, Subnet
+from providers.boot.listen import LOCAL
 
 if TYPE_CHECKING:
     from providers.boot.images import Images, Outline
@@ -82,7 +83,7 @@ def survey(fleet: Fleet, outlines: Mapping[str, Outline], server: str = "") -> t
                        "name a file of provider.boot.loaders: letters, digits, and . _ + -")
     choice = choose(fleet, hosts, outlines)
     look.problems += choice.problems
-    listen = look.text(block, "listen", "provider.boot") or "127.0.0.1"
+    listen = _ipv4(look, block)
     interface = look.text(dhcp, "interface", ROOT)
     if interface and not _INTERFACE.match(interface):
         look.error("not a network interface", f"{ROOT}.interface: {interface!r}", f"{ROOT}.interface",
@@ -95,6 +96,18 @@ def survey(fleet: Fleet, outlines: Mapping[str, Outline], server: str = "") -> t
 
 def _map(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _ipv4(look: Survey, block: Attrs) -> str:
+    """The address that this DHCP, which is IPv4's, sends machines to."""
+    listen = block.get("listen")
+    if not isinstance(listen, (list, tuple)):
+        return look.text(block, "listen", "provider.boot") or LOCAL
+    found = [str(address) for address in listen if ":" not in str(address)]
+    if listen and not found:
+        look.error("DHCP needs an IPv4 address to send machines to", f"provider.boot.listen is {', '.join(map(str, listen))}",
+                   "provider.boot.listen", "name an IPv4 address beside it: [10.0.0.2, fd00::2]")
+    return found[0] if found else LOCAL
 
 
 def _http(look: Survey, block: Attrs, listen: str) -> str:
