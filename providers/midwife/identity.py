@@ -10,6 +10,8 @@ import datetime
 import hashlib
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,10 @@ def open_identity(folder: Path) -> Identity:
 
     key_path, certificate_path = folder / "key.pem", folder / "certificate.pem"
     if not key_path.exists() or not certificate_path.exists():
-        _make(folder, key_path, certificate_path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(folder):  # two processes that start at once have one identity
+            if not key_path.exists() or not certificate_path.exists():
+                _make(key_path, certificate_path)
     try:
         certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
         key = load_pem_private_key(key_path.read_bytes(), None)
@@ -56,7 +61,20 @@ def server_context(identity: Identity) -> ssl.SSLContext:
     return context
 
 
-def _make(folder: Path, key_path: Path, certificate_path: Path) -> None:
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """A lock that ends with its process, on the folder itself."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make(key_path: Path, certificate_path: Path) -> None:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -72,7 +90,6 @@ def _make(folder: Path, key_path: Path, certificate_path: Path) -> None:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    folder.mkdir(parents=True, exist_ok=True)
     _replace(key_path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
     _replace(certificate_path, certificate.public_bytes(Encoding.PEM), 0o644)
 

@@ -1,9 +1,8 @@
 """The birth listener: `POST /v1/births` over TLS, for one run of apply as well as for a service of years.
 
 One thread polls all sockets, another judges (the desk may wait for a disk), the inbox's own thread commits; a reply
-leaves when its birth is durable. A birth is one connection with deadlines for handshake and request. Half-open
-sockets keep no honest machine out: when too many are open, the address that holds most of them loses one that has
-not moved for a second. An address that asks too often is reset before it costs a handshake; hosts try again.
+leaves when its birth is durable. A birth is one connection with deadlines for handshake and request;
+`room` says who may come in.
 """
 
 from __future__ import annotations
@@ -13,38 +12,23 @@ import queue
 import selectors
 import socket
 import ssl
-import struct
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from planner.model import FleetError
 from providers.midwife.desk import Desk, Verdict
-from providers.midwife.rates import Buckets, network_of
+from providers.midwife.room import TICK_SECONDS, Limits, Room
 from providers.midwife.wire import Connection, Wants
 
 LIFETIME_SECONDS = 10.0
-HANDSHAKE_SECONDS = 5.0
 REPLY_SECONDS = 30.0
 LINGER_SECONDS = 1.0
-PATIENCE_SECONDS = 1.0
-TICK_SECONDS = 0.25
 ACCEPTS = 64
 """Connections that are taken in between two looks at those that are open."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What strangers may use up. A site behind NAT is one address: the defaults let 1,000 hosts come at once."""
-
-    connections: int = 768  # open at once; fewer where the process may not open that many files
-    rate: float = 100.0  # connections a second from one address (IPv6: one /64)
-    burst: float = 1000.0
-    refused_cost: float = 5.0  # what a refused birth costs more than an accepted one
 
 
 class BirthListener:
@@ -59,7 +43,7 @@ class BirthListener:
         self._replies: deque[tuple[Connection, int, dict[str, object]]] = deque()
         self._wakes: tuple[socket.socket, socket.socket] | None = None
         self._woken = self._stopping = False
-        self._room: _Room | None = None
+        self._room: Room | None = None
         self.dropped = 0  # connections that were ended to make room, or at a deadline
         self.limited = 0  # connections that were reset because their address asks too often
 
@@ -69,7 +53,7 @@ class BirthListener:
             sock.setblocking(False)
         selector = selectors.DefaultSelector()
         selector.register(self._wakes[0], selectors.EVENT_READ)
-        self._room = _Room(selector, self._limits, self._tls, self._socks)
+        self._room = Room(selector, self._limits, self._tls, self._socks)
         self._threads = [
             threading.Thread(target=self._poll, args=(selector, self._room), name="births-tls", daemon=True),
             threading.Thread(target=self._judge, name="births-desk", daemon=True)]
@@ -109,6 +93,7 @@ class BirthListener:
         try:
             return self._desk.judge(body, address)
         except (OSError, FleetError) as error:  # what stands for that MAC cannot be read or written
+            logging.getLogger("fleet.midwife").error("a birth from %s cannot be judged: %s", address, error)
             return Verdict(503, {"error": "the birth cannot be judged now; repeat it"}, str(error))
         except Exception:
             logging.getLogger("fleet.midwife").exception("a birth could not be judged: a defect in fleet")
@@ -127,7 +112,7 @@ class BirthListener:
 
     # --- the sockets' thread --------------------------------------------------------------------------------
 
-    def _poll(self, selector: selectors.BaseSelector, room: _Room) -> None:
+    def _poll(self, selector: selectors.BaseSelector, room: Room) -> None:
         try:
             while not self._stopping:
                 self._round(selector, room)
@@ -139,7 +124,7 @@ class BirthListener:
                 sock.close()
             selector.close()
 
-    def _round(self, selector: selectors.BaseSelector, room: _Room) -> None:
+    def _round(self, selector: selectors.BaseSelector, room: Room) -> None:
         full = room.full(time.monotonic())
         room.listen(not full)
         for key, _ in selector.select(TICK_SECONDS if room.open or full else None):
@@ -152,7 +137,7 @@ class BirthListener:
         room.expire(time.monotonic())
         self.dropped, self.limited = room.dropped, room.limited
 
-    def _accept(self, room: _Room, sock: socket.socket) -> None:
+    def _accept(self, room: Room, sock: socket.socket) -> None:
         for _ in range(ACCEPTS):
             if room.full(time.monotonic()):
                 return
@@ -165,7 +150,7 @@ class BirthListener:
                 return
             room.enter(client, str(address[0]), time.monotonic())
 
-    def _step(self, room: _Room, connection: Connection) -> None:
+    def _step(self, room: Room, connection: Connection) -> None:
         now = connection.moved = time.monotonic()
         greeted, told = connection.shaken, connection.refused
         connection.step()
@@ -178,7 +163,7 @@ class BirthListener:
             connection.expires = connection.opened + LIFETIME_SECONDS
         room.changed(connection)
 
-    def _hear(self, room: _Room) -> None:
+    def _hear(self, room: Room) -> None:
         assert self._wakes is not None  # noqa: S101  # made by start()
         with suppress(OSError):
             self._wakes[0].recv(4096)
@@ -193,128 +178,10 @@ class BirthListener:
             connection.reply(status, reply)
             room.changed(connection)
 
-    def _drain(self, selector: selectors.BaseSelector, room: _Room) -> None:
+    def _drain(self, selector: selectors.BaseSelector, room: Room) -> None:
         room.listen(False)
         end = time.monotonic() + 2.0
         while any(c.wants is Wants.VERDICT for c in room.open) and time.monotonic() < end:
             for key, _ in selector.select(TICK_SECONDS):
                 if key.data is None:
                     self._hear(room)
-
-
-class _Room:
-    """The open connections, oldest first, and who may come in. Used by the sockets' thread only."""
-
-    def __init__(self, selector: selectors.BaseSelector, limits: Limits, tls: ssl.SSLContext,
-                 socks: Sequence[socket.socket]) -> None:
-        self._selector, self._limits, self._tls, self._socks = selector, limits, tls, socks
-        self.most = min(limits.connections, _descriptors())
-        self._rates = Buckets(limits.rate, limits.burst)
-        self._waiting: dict[str, OrderedDict[Connection, None]] = {}  # address → those whose request is not whole
-        self._listens, self._paused, self._expired = False, 0.0, 0.0
-        self.open: dict[Connection, int] = {}  # what the selector watches of each; 0: nothing
-        self.dropped = self.limited = 0
-
-    def listen(self, wanted: bool) -> None:
-        """A full room leaves newcomers in the kernel's queue."""
-        if wanted == self._listens:
-            return
-        self._listens = wanted
-        for sock in self._socks:
-            if wanted:
-                self._selector.register(sock, selectors.EVENT_READ, sock)
-            else:
-                self._selector.unregister(sock)
-
-    def pause(self) -> None:
-        self._paused = time.monotonic() + TICK_SECONDS
-
-    def full(self, now: float) -> bool:
-        """No room for one more, not even when somebody who does not move is asked to leave."""
-        if now < self._paused:
-            return True
-        if len(self.open) < self.most:
-            return False
-        greedy = max(self._waiting.values(), key=len, default=None)
-        idle = next((c for c in greedy or () if now - c.moved > PATIENCE_SECONDS), None)
-        if idle is None:
-            return True
-        self.dropped += 1
-        self.leave(idle)
-        return False
-
-    def enter(self, client: socket.socket, address: str, now: float) -> None:
-        network = network_of(address)
-        if not self._rates.take(network, now):
-            self.limited += 1
-            with suppress(OSError):
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets it
-            client.close()
-            return
-        try:
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            wrapped = self._tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
-        except (OSError, ValueError):  # it has gone already
-            client.close()
-            return
-        connection = Connection(wrapped, address, now, now + HANDSHAKE_SECONDS)
-        self.open[connection] = 0
-        self._waiting.setdefault(network, OrderedDict())[connection] = None
-        self.changed(connection)
-
-    def changed(self, connection: Connection) -> None:
-        """Watch what it waits for now."""
-        wants = connection.wants
-        if wants is Wants.NOTHING:
-            self.leave(connection)
-            return
-        if wants is Wants.VERDICT:
-            self._arrived(connection)
-        mask = {Wants.READ: selectors.EVENT_READ, Wants.WRITE: selectors.EVENT_WRITE}.get(wants, 0)
-        before, self.open[connection] = self.open[connection], mask
-        if before == mask:
-            return
-        if not before:
-            self._selector.register(connection.sock, mask, connection)
-        elif not mask:
-            self._selector.unregister(connection.sock)
-        else:
-            self._selector.modify(connection.sock, mask, connection)
-
-    def leave(self, connection: Connection) -> None:
-        if self.open.pop(connection):
-            self._selector.unregister(connection.sock)
-        self._arrived(connection)
-        if connection.refused:
-            self._rates.charge(network_of(connection.address), self._limits.refused_cost)
-        connection.close()
-
-    def _arrived(self, connection: Connection) -> None:
-        """Its request is whole, or it has left: it waits no longer."""
-        network = network_of(connection.address)
-        theirs = self._waiting.get(network)
-        if theirs is not None:
-            theirs.pop(connection, None)
-            if not theirs:
-                del self._waiting[network]
-
-    def expire(self, now: float) -> None:
-        if now - self._expired < TICK_SECONDS:
-            return
-        self._expired = now
-        for connection in [c for c in self.open if now > c.expires]:
-            self.dropped += 1
-            self.leave(connection)
-
-    def close(self) -> None:
-        for connection in list(self.open):
-            self.leave(connection)
-
-
-def _descriptors() -> int:
-    """How many sockets this process may open for births: other files need their share."""
-    import resource
-
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 20 if soft == resource.RLIM_INFINITY else max(16, soft * 3 // 4)

@@ -18,6 +18,8 @@ from typing import Any
 
 FIELDS = ("mac", "uuid", "serial", "address", "version", "certificate", "thumbprint", "nonce", "hmac")
 MAX_BODY = 64 * 1024
+MAX_TEXT = 256
+"""Characters that are kept of serial and version: firmware says strange things, and listings show them for years."""
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
@@ -85,13 +87,18 @@ def parse(body: bytes) -> Message:
     uuid = data["uuid"].strip().lower()
     if not _UUID.match(uuid):
         raise BadMessage("`uuid` is not a UUID")
-    version, build = _product(data["version"], data.get("build", ""))
+    version, build = _product(_shown(data["version"]), _shown(data.get("build", "")))
     return Message(
-        mac=normal_mac(data["mac"]), uuid=uuid, serial=data["serial"], address=_address(data["address"]),
+        mac=normal_mac(data["mac"]), uuid=uuid, serial=_shown(data["serial"]), address=_address(data["address"]),
         version=version, build=build, certificate=data["certificate"], thumbprint=data["thumbprint"], clock=clock,
         nonce=data["nonce"], signature=data["hmac"], raw={k: v for k, v in data.items() if k != "hmac"},
         body_sha256=hashlib.sha256(body).hexdigest(),
     )
+
+
+def _shown(text: str) -> str:
+    """What of it may be kept and shown: no control characters, no lone surrogates, not too much."""
+    return "".join(c if c.isprintable() else "?" for c in text[:MAX_TEXT])
 
 
 def _no_constant(name: str) -> Any:

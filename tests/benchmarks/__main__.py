@@ -41,6 +41,8 @@ def rows_of(bench: Bench, work: Work, peers: bool) -> list[Row]:
     if work.memory is not None:
         rows.append(Row(work.title, "memory", f"{work.memory:g} MB", f"{cost.memory:.0f} MB",
                         cost.memory / work.memory, peer=f"{beside.memory:.0f} MB" if beside else ""))
+    rows += [Row(work.title, r.measure, f"{r.target:g} {r.unit}", f"{r.value:.0f} {r.unit}", r.value / r.target)
+             for r in bench.readings[work.name]]
     if work.growth is not None:
         rows.append(_growth_row(bench, work, work.growth))
     return rows

@@ -32,6 +32,16 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A further figure of a work, that its command wrote down: the least of `repeats` runs counts."""
+
+    measure: str
+    value: float
+    target: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """One row of the table. `prepare` writes what `command` works on into a folder; only `command` is measured."""
 
@@ -45,6 +55,7 @@ class Work:
     growth: Growth | None = None
     repeats: int = 3  # the cheapest counts: a busy machine only ever adds
     peer: Callable[[Path, int], Cost] | None = None
+    readings: Callable[[Path], Sequence[Reading]] = lambda _folder: ()
 
 
 class Failed(Exception):
@@ -71,6 +82,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._prepared: dict[tuple[object, int], Path] = {}
+        self.readings: dict[str, list[Reading]] = {}  # work → the least of each
 
     def _copy(self, work: Work, size: int) -> Path:
         key = (work.prepare, size)
@@ -93,6 +105,9 @@ class Bench:
         for _ in range(work.repeats):
             folder = self._copy(work, size)
             costs.append(cost_of(work.command(folder, size), folder))
+            read = list(work.readings(folder))
+            before = self.readings.get(work.name, read)
+            self.readings[work.name] = [min(pair, key=lambda r: r.value) for pair in zip(before, read, strict=True)]
         return Cost(min(c.cpu for c in costs), min(c.memory for c in costs))
 
     def growth(self, work: Work, growth: Growth) -> float:

@@ -17,6 +17,7 @@ from planner.model import StepFailed
 from providers.boot.modules import birth_key
 from providers.boot.payload import Stopped, boot_options, message, post, thumbprint
 from providers.midwife import listener
+from providers.midwife import room as room_module
 from providers.midwife.inbox import Inbox
 from providers.twin.netboot import MachineClock, http_fetch, network_boot, tftp_fetch
 from tests.support.birth_disk import fill
@@ -188,7 +189,7 @@ def test_600_half_open_sockets_starve_nobody(here: Site, most: int, monkeypatch:
 
 def room(here: Site, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """How many connections may be open; the running listener looks at it each time."""
-    monkeypatch.setattr(listener, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(room_module, "PATIENCE_SECONDS", 0.3)
     assert here.boot._servers is not None
     for births in here.boot._servers.births:
         assert births._room is not None
@@ -196,7 +197,7 @@ def room(here: Site, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_slow_handshakes_headers_and_bodies_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "HANDSHAKE_SECONDS", 2.0)
+    monkeypatch.setattr(room_module, "HANDSHAKE_SECONDS", 2.0)
     monkeypatch.setattr(listener, "LIFETIME_SECONDS", 2.0)
     with site(tmp_path) as here:
         here.run("boot.stage", MACS[0])

@@ -18,6 +18,7 @@ from providers.midwife.desk import Desk
 from providers.midwife.identity import open_identity, server_context
 from providers.midwife.inbox import Inbox
 from providers.midwife.listener import BirthListener
+from providers.midwife.room import Limits
 from providers.midwife.standing import Standings
 
 
@@ -30,16 +31,16 @@ class SystemClock:
 
 
 @contextmanager
-def serving(folder: Path, port: int = 0, host: str = "127.0.0.1") -> Iterator[tuple[int, Inbox]]:
-    """A running listener over a folder; its port and its inbox."""
-    sock = bind("birth", host, port)
+def serving(folder: Path, port: int = 0, limits: Limits | None = None) -> Iterator[tuple[int, BirthListener]]:
+    """A running listener over a folder, and its port."""
+    sock = bind("birth", "127.0.0.1", port)
     tls = server_context(open_identity(folder / "midwife"))
     inbox = Inbox(folder / "midwife")
-    listener = BirthListener(sock, Desk(Standings(folder / "boot"), inbox, SystemClock()), tls)
+    listener = BirthListener(sock, Desk(Standings(folder / "boot"), inbox, SystemClock()), tls, limits)
     found = int(sock.getsockname()[1])
     listener.start()
     try:
-        yield found, inbox
+        yield found, listener
     finally:
         listener.stop()
         inbox.close()

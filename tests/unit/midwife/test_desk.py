@@ -238,3 +238,28 @@ def test_identity_is_made_once_and_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("junk")
     with pytest.raises(FleetError, match="cannot be read"):
         open_identity(tmp_path)
+
+
+def test_two_processes_that_start_at_once_have_one_identity(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    script = ("import sys; from pathlib import Path; from providers.midwife.identity import open_identity\n"
+              "sys.stdin.readline(); print(open_identity(Path(sys.argv[1])).spki_sha256)")
+    started = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "midwife")], text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    found = [process.communicate()[0].strip() for process in started]
+    assert len(found[0]) == 64
+    assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(("serial", "kept"), [
+    ("S" * 300, "S" * 256), ("\x1b]0;owned\x07", "?]0;owned?"), ("\ud800\n", "??"), ("Straße 5", "Straße 5")])
+def test_what_firmware_says_is_made_fit_for_listings(serial: str, kept: str) -> None:
+    office = Office()
+    assert office.post(office.body(office.boot(), serial=serial)) == 201
+    assert [born["serial"] for born in office.inbox] == [kept]
