@@ -61,8 +61,9 @@ class Namespace:
         """What a command starts with to run in it."""
         return [need("nsenter"), "--net", "--target", str(self.holder.pid)]
 
-    def ip(self, *words: str) -> None:
-        subprocess.run([*self.entered, need("ip"), *words], check=True, capture_output=True, text=True, timeout=20)
+    def ip(self, *words: str) -> str:
+        return subprocess.run([*self.entered, need("ip"), *words], check=True, capture_output=True, text=True,
+                              timeout=20).stdout
 
     def call(self, work: Callable[[], T]) -> T:
         """Run something inside: in a thread of its own, since a thread has its namespace to itself."""
@@ -112,9 +113,13 @@ class Network:
         self.sockets.append(made)
         return made
 
-    def plug(self, state: str) -> None:
-        """`up` or `down`: the client's end of the cable."""
-        self.client.ip("link", "set", "cli0", state)
+    def plug(self) -> None:
+        self.client.ip("link", "set", "cli0", "up")
+
+    def unplug(self) -> None:
+        """Until the server's interface has noticed: the kernel takes up to a second for that."""
+        self.client.ip("link", "set", "cli0", "down")
+        _until(lambda: " state UP " not in self.server.ip("-o", "link", "show", "srv0"), "the link stays up")
 
     def close(self) -> None:
         for sock in self.sockets:
@@ -255,13 +260,13 @@ def daemon(command: Sequence[str], log: Path, env: dict[str, str] | None = None,
     program = need(command[0])
     with network() as wires, log.open("wb") as out:
         if unplugged:
-            wires.plug("down")
+            wires.unplug()
         process = subprocess.Popen([*wires.server.entered, program, *command[1:]], stdin=subprocess.DEVNULL,
                                    stdout=out, stderr=out, env={**os.environ, **(env or {})})
         try:
             if unplugged:
-                _logged(log, unplugged)
-                wires.plug("up")
+                _until(lambda: unplugged in log.read_text(), f"{unplugged!r} is not in its log")
+                wires.plug()
             yield Client(wires)
             assert process.poll() is None, f"{program} has ended: {log.read_text()}"
         finally:
@@ -269,8 +274,8 @@ def daemon(command: Sequence[str], log: Path, env: dict[str, str] | None = None,
             process.wait(20)
 
 
-def _logged(log: Path, text: str) -> None:
+def _until(true: Callable[[], bool], otherwise: str) -> None:
     end = time.monotonic() + PATIENCE
-    while text not in log.read_text():
-        assert time.monotonic() < end, f"{text!r} is not in the log: {log.read_text()}"
+    while not true():
+        assert time.monotonic() < end, otherwise
         time.sleep(0.05)
