@@ -105,8 +105,8 @@ def _ipv4(look: Survey, block: Attrs) -> str:
         return look.text(block, "listen", "provider.boot") or LOCAL
     found = [str(address) for address in listen if ":" not in str(address)]
     if listen and not found:
-        look.error("DHCP needs an IPv4 address to send machines to", f"provider.boot.listen is {', '.join(map(str, listen))}",
-                   "provider.boot.listen", "name an IPv4 address beside it: [10.0.0.2, fd00::2]")
+        look.error("DHCP needs an IPv4 address to send machines to",
+                   f"provider.boot.listen is {', '.join(map(str, listen))}", "provider.boot.listen", "name an IPv4 address beside it: [10.0.0.2, fd00::2]")
     return found[0] if found else LOCAL
 
 
