@@ -72,8 +72,10 @@ def _error(fleet: Fleet, summary: str, detail: str, path: str, remedy: str) -> D
 def _listen(fleet: Fleet, site: Site) -> Iterator[Diagnostic]:
     address = IPv4Address(site.listen)
     if address.is_loopback or address.is_unspecified:
-        yield _error(fleet, "machines cannot be sent to this address", f"provider.boot.listen is {address}",
-                     "provider.boot.listen", "set it to this machine's address on the boot network")
+        given = fleet.providers["boot"].get("listen")
+        shown = ", ".join(map(str, given)) if isinstance(given, (list, tuple)) else address
+        yield _error(fleet, "machines cannot be sent to this address", f"provider.boot.listen is {shown}",
+                     "provider.boot.listen", "set it to this machine's IPv4 address on the boot network")
 
 
 def _overlaps(fleet: Fleet, site: Site) -> Iterator[Diagnostic]:

@@ -103,11 +103,7 @@ def _ipv4(look: Survey, block: Attrs) -> str:
     listen = block.get("listen")
     if not isinstance(listen, (list, tuple)):
         return look.text(block, "listen", "provider.boot") or LOCAL
-    found = [str(address) for address in listen if ":" not in str(address)]
-    if listen and not found:
-        look.error("DHCP needs an IPv4 address to send machines to",
-                   f"provider.boot.listen is {', '.join(map(str, listen))}", "provider.boot.listen", "name an IPv4 address beside it: [10.0.0.2, fd00::2]")
-    return found[0] if found else LOCAL
+    return next((str(address) for address in listen if ":" not in str(address)), LOCAL)
 
 
 def _http(look: Survey, block: Attrs, listen: str) -> str:
