@@ -420,8 +420,9 @@ _init = socket.socket.__init__
 def init(self, family=-1, type=-1, proto=-1, fileno=None):
     if family == socket.AF_INET6:
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
-    with open(os.environ["SOCKETS"], "a") as log:
-        log.write(f"{int(family)}\\n")
+    if "SOCKETS" in os.environ:  # not in a helper process, which is given nothing
+        with open(os.environ["SOCKETS"], "a") as log:
+            log.write(f"{int(family)}\\n")
     _init(self, family, type, proto, fileno)
 socket.socket.__init__ = init
 socket.has_ipv6 = False

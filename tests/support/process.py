@@ -223,7 +223,7 @@ def _gone(session: int, children: list[psutil.Process], ports: list[tuple[str, i
 def _of_session(session: int) -> list[int]:
     found = []
     for pid in psutil.pids():
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
             if os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
                 found.append(pid)
     return found
