@@ -157,6 +157,6 @@ def to_fleet_error(body: Mapping[str, Any], address: str) -> FleetError:
 
 
 def _diagnostic(row: Mapping[str, Any]) -> Diagnostic:
-    severity = "warning" if row.get("severity") == "warning" else "error"
-    return Diagnostic(severity, str(row.get("error") or "the midwife refused the call"), str(row.get("detail") or ""),
+    return Diagnostic("warning" if row.get("severity") == "warning" else "error",
+                      str(row.get("error") or "the midwife refused the call"), str(row.get("detail") or ""),
                       remedy=str(row.get("remedy") or ""))

@@ -1,0 +1,1 @@
+"""The runner's side of a remote midwife: `provider.boot: {midwife: URL, identity: …}`."""
