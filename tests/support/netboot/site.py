@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from providers.midwife.identity import open_identity
+from providers.midwife.inbox import Inbox
 from tests.support.netboot.machine import By, Machine
 from tests.support.netboot.wires import Network, end
 from tests.support.process import FLEET, Done
@@ -102,6 +103,9 @@ class BootSite:
     running: Running | None = None
     events: list[Event] = field(default_factory=list)  # of the apply that ended last
 
+    def __post_init__(self) -> None:
+        self._inbox = Inbox(self.state / "midwife")
+
     @property
     def state(self) -> Path:
         return self.folder / ".fleet/e2e"
@@ -171,7 +175,12 @@ class BootSite:
                 if line["mac"] == machine.mac and line["path"].endswith(ending) and line["status"] < 400]
 
     def births(self, machine: Machine) -> list[dict[str, Any]]:
-        return [line for line in self.lines("midwife/births.jsonl") if line["mac"] == machine.mac]
+        """What the midwife wrote down when it accepted them."""
+        return self._inbox.latest(mac=machine.mac)
+
+    def refused(self) -> list[dict[str, Any]]:
+        """What the midwife wrote down about births that it refused."""
+        return self._inbox.refused()
 
     def standing(self, machine: Machine) -> dict[str, Any]:
         """The staged boot of a machine, nonce and key included: a test may know what strangers do not."""
@@ -214,6 +223,7 @@ class BootSite:
         if self.running is not None:
             end(self.running.process)
             self.running.done()
+        self._inbox.close()
 
     def report(self) -> str:
         """What a person wants to see when it went wrong."""
