@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from providers.boot.pieces import ImageProblem, Piece, content_digest
+from providers.boot.pieces import Copier, ImageProblem, Piece, content_digest
 
 DEFAULT = ".fleet/images"
 """In the working directory, beside the fleets."""
@@ -122,7 +122,7 @@ class Store:
             known: Mapping[str, str] | None = None, still: Callable[[], None] = lambda: None) -> Stored:
         """Write an image and return it; where it is stored already and sound, that one.
 
-        With `known` digests of all `files` the bytes are copied within the kernel, else hashed on their way. `still`
+        Files with a `known` digest are copied, the others hashed on their way. `still`
         is called before the image appears: it raises where its source has changed. Raises ImageProblem where there is
         no space or a file cannot be written; nothing is left of it then.
         """
@@ -133,7 +133,8 @@ class Store:
             self._check_space(everything)
             folder = temporary / "image"
             folder.mkdir()
-            written = {name: self._write(folder / name, piece, (known or {}).get(name), served=name in files)
+            copier = Copier()
+            written = {name: _write(copier, folder / name, piece, (known or {}).get(name), served=name in files)
                        for name, piece in everything.items()}
             digest = content_digest({n: f.sha256 for n, f in written.items() if f.served})
             meta = {"format": FORMAT, "digest": digest, "loader": loader, "version": version,
@@ -143,21 +144,6 @@ class Store:
                 _sync_folder(path)
             still()
             return self._publish(folder, digest)
-
-    def _write(self, path: Path, piece: Piece, known: str | None, *, served: bool) -> StoredFile:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
-        try:
-            if known is None:
-                known = piece.copy_hashed(descriptor)
-            else:
-                piece.copy(descriptor)
-            os.fsync(descriptor)
-            status = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        return StoredFile(known, status.st_size, stamp, served)
 
     def _publish(self, folder: Path, digest: str) -> Stored:
         target = self.folder / digest
@@ -314,6 +300,20 @@ def no_space(folder: Path, detail: str) -> ImageProblem:
 
 def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _write(copier: Copier, path: Path, piece: Piece, known: str | None, *, served: bool) -> StoredFile:
+    """A new file, durably. `known`: its SHA-256, if that is no news."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+    try:
+        digest = copier.copy(piece, descriptor, hashed=known is None)
+        os.fsync(descriptor)
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return StoredFile(known or digest, status.st_size, stamp, served)
 
 
 def _damage(path: Path, file: StoredFile) -> str:

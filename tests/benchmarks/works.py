@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks import bench_births, bench_state, hosts, objects, terraform
+from tests.benchmarks import bench_births, bench_images, bench_state, hosts, objects, terraform
 from tests.benchmarks.measure import Growth, Work
 
 ROOT = Path(__file__).parents[2]
@@ -41,4 +41,5 @@ WORKS = (
     Work("help", "fleet --help", 1, 0.3, fleet("--help")),
     *bench_state.WORKS,
     *bench_births.WORKS,
+    *bench_images.WORKS,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import struct
@@ -12,7 +14,7 @@ import pytest
 
 from planner.model import FleetError, Image
 from providers.boot.images import Images
-from providers.boot.pieces import CHUNK, ImageProblem, Piece
+from providers.boot.pieces import BLOCK, BUFFER, Copier, ImageProblem, Piece
 from providers.boot.sources import Sources
 from providers.boot.store import Store
 from tests.support.isos import (
@@ -156,13 +158,13 @@ def test_a_directory_that_points_past_the_end(style: str, tmp_path: Path) -> Non
 def test_an_iso_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     iso = modern(tmp_path).path
 
-    def growing(piece: Piece, target: int) -> str:
+    def growing(copier: Copier, piece: Piece, target: int, *, hashed: bool = True) -> str:
         with iso.open("ab") as file:
             file.write(b"x")
-        return honest(piece, target)
+        return honest(copier, piece, target, hashed=hashed)
 
-    honest = Piece.copy_hashed
-    monkeypatch.setattr(Piece, "copy_hashed", growing)
+    honest = Copier.copy
+    monkeypatch.setattr(Copier, "copy", growing)
     assert "has changed while it was read" in refused(tmp_path, iso)
 
 
@@ -299,20 +301,43 @@ def test_a_guid_partition_table_is_named(tmp_path: Path) -> None:
 # --- pieces -----------------------------------------------------------------------------------------------------
 
 
-def test_pieces_of_many_runs_are_copied_in_order(tmp_path: Path) -> None:
-    data = contents(("x",), 5, 3 * CHUNK)["x"]
+@pytest.mark.parametrize("bypass", [True, False, None])
+@pytest.mark.parametrize("size", [0, 1, BLOCK, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER + BLOCK, 3 * BUFFER - 7])
+def test_pieces_of_many_runs_are_copied_in_order(size: int, bypass: bool | None, tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """With O_DIRECT where the file system has it, without, and where it takes it and then refuses to write so."""
+    if bypass is False:
+        monkeypatch.setattr("providers.boot.pieces._bypass", lambda target, wanted: False)
+    elif bypass is None:
+        monkeypatch.setattr("providers.boot.pieces.os.write", refusing(os.write))
+    data = contents(("x",), size, 3 * BUFFER)["x"]
     (tmp_path / "in").write_bytes(data)
-    runs = ((CHUNK, CHUNK + 7), (0, 11), (len(data) - 5, 5), (3, 0))
+    runs = ((BLOCK, size // 2), (3, size - size // 2))
     wanted = b"".join(data[o:o + n] for o, n in runs)
     with (tmp_path / "in").open("rb") as file:
         piece = Piece("in", runs, file.fileno())
-        assert piece.size == len(wanted)
-        assert piece.sha256() == hashlib.sha256(wanted).hexdigest()
-        for name, copy in (("a", piece.copy), ("b", piece.copy_hashed)):
-            with (tmp_path / name).open("wb", buffering=0) as out:
-                copy(out.fileno())
-            assert (tmp_path / name).read_bytes() == wanted
-        beyond = Piece("in", ((len(data) - 3, 10),), file.fileno())
-        for attempt in (beyond.sha256, lambda: beyond.copy(os.open(os.devnull, os.O_WRONLY))):
+        assert (piece.size, piece.sha256()) == (size, hashlib.sha256(wanted).hexdigest())
+        for hashed in (True, False):
+            with (tmp_path / "out").open("wb", buffering=0) as out:
+                assert Copier().copy(piece, out.fileno(), hashed=hashed) == (piece.sha256() if hashed else "")
+            assert (tmp_path / "out").read_bytes() == wanted
+
+
+def refusing(write: Callable[[int, memoryview], int]) -> Callable[[int, memoryview], int]:
+    """As a file system does that has O_DIRECT for some files only."""
+    def answer(target: int, data: memoryview) -> int:
+        if fcntl.fcntl(target, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return write(target, data)
+    return answer
+
+
+def test_text_of_ours_and_a_source_that_ends_too_early(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"x" * 100)
+    with (tmp_path / "out").open("wb", buffering=0) as out, (tmp_path / "in").open("rb") as file:
+        assert Copier().copy(Piece("t", data=b"text"), out.fileno()) == hashlib.sha256(b"text").hexdigest()
+        beyond = Piece("in", ((90, 20),), file.fileno())
+        for attempt in (beyond.sha256, lambda: Copier().copy(beyond, out.fileno())):
             with pytest.raises(ImageProblem, match="it ends within in"):
                 attempt()
+    assert (tmp_path / "out").read_bytes()[:4] == b"text"

@@ -141,13 +141,13 @@ def test_threads_that_need_one_image_extract_it_once(store: Store, tmp_path: Pat
 KILLED = """
 import os, signal, sys
 from providers.boot import pieces
-honest, calls = pieces.Piece.copy_hashed, []
-def copy_hashed(piece, target):
+honest, calls = pieces.Copier.copy, []
+def copy(copier, piece, target, *, hashed=True):
     calls.append(piece)
     if len(calls) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-    return honest(piece, target)
-pieces.Piece.copy_hashed = copy_hashed
+    return honest(copier, piece, target, hashed=hashed)
+pieces.Copier.copy = copy
 """ + ADD
 
 
