@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from planner.execute.again import boot_again
-from planner.execute.perform import perform
+from planner.execute.perform import perform, settled
 from planner.execute.project import Projector, base_of, current_state, is_open, next_serial, settle
 from planner.execute.run import Engine, Outcome, Run, Who
 from planner.execute.undo import booted_again, left_over, reversed_needs, undo
@@ -188,6 +188,7 @@ def _reopen(engine: Engine, info: RunInfo) -> tuple[Run, Sequence[Record]]:
     run = Run(engine, plan, journal, projector, live)
     for record in records:
         run.replay(record)
+    run.reopened = True
     return run, records
 
 
@@ -271,7 +272,8 @@ def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
         return _stopped_backward(run, walked)
     state = run.projector.state()
     known = {**state.resources, **run.recorded}  # settings are read only where somebody knows them
-    live = run.engine.live.snapshot(run.engine.fleet, known)
+    live = settled(run, None, lambda: run.engine.live.snapshot(run.engine.fleet, known),
+                   lambda found: not left_over(run, found))
     different = left_over(run, live)
     if different:
         run.note("end", outcome="incomplete")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from planner.execute.late import resolved
@@ -71,6 +72,16 @@ def patiently(run: Run, read: Callable[[], T]) -> T:
     return read()
 
 
+def settled(run: Run, root: Address | None, read: Callable[[], T], good: Callable[[T], bool]) -> T:
+    """A reading that is as it should be; else the one that stays, once live can lag no call any more."""
+    found, pause = read(), 0.05
+    while not good(found) and run.lagging(root):
+        run.engine.clock.sleep(pause)
+        pause = min(pause * 1.6, 0.8)
+        found = read()
+    return found
+
+
 def inverse_record(step: Step) -> dict[str, Any] | None:
     inverse = step.inverse
     return None if inverse is None else {"operation": inverse.operation, "before": inverse.before,
@@ -84,7 +95,8 @@ def _guard(run: Run, step: Step) -> bool:
 
 def _look(run: Run, step: Step) -> Attrs | None:
     """The true before-image. Live must equal the step's `before`; an assumed one must not be contradicted."""
-    live = patiently(run, lambda: run.observe(step))
+    live = settled(run, step.address.root, lambda: patiently(run, lambda: run.observe(step)),
+                   lambda found: not run.mismatch(step, step.before, found))
     wrong = run.mismatch(step, step.before, live)
     if wrong:
         expected = "the newborn baseline assumed" if step.assumed else "it was at plan time"
@@ -98,7 +110,8 @@ def _settle(run: Run, step: Step) -> bool:
     """A step whose reply was never seen. True: it took effect, nothing is left to do."""
     if step.kind in ("wait", "manual", "boot", "verify"):
         return False  # safe to repeat: resume stages and boots again what is not born yet
-    found = patiently(run, lambda: run.observe(step))
+    found = settled(run, step.address.root, lambda: patiently(run, lambda: run.observe(step)),
+                    lambda found: run.where(step, step.before, step.after, found) == "after")
     where = run.where(step, step.before, step.after, found)
     run.note("readback", step, found=where)
     if where == "after":
@@ -119,8 +132,11 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
     sent = False  # an earlier attempt may have taken effect after all: a task that goes on
     for attempt in range(1, REPEATS + 1):
         try:
-            return dict(session.run(operation, call))
+            facts = dict(session.run(operation, call))
+            run.calling(step.address.root)
+            return facts
         except StepFailed as error:
+            run.calling(step.address.root)
             if error.retry and attempt < REPEATS:
                 run.note("readback", step, found="before", error=str(error))
                 run.engine.clock.sleep(min(2.0 ** attempt, 10.0))
@@ -135,7 +151,8 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
                     return extra_facts(run, step, other.live) if inverse is None else {}
                 raise StepFailed(error.summary, error.detail, error.remedy, in_doubt=True) from error
             sent = True
-            found = _read_back(run, step, inverse, error)
+            found = settled(run, step.address.root, partial(_read_back, run, step, inverse, error),
+                            lambda now: run.where(step, call.before, call.after, now) == "after")
             where = run.where(step, call.before, call.after, found)
             run.note("readback", step, found=where, error=str(error))
             if where == "after":
@@ -193,8 +210,9 @@ def extra_facts(run: Run, step: Step, found: Attrs | None) -> dict[str, Any]:
 def verify(run: Run, step: Step) -> None:
     """Read a host back: every object that this plan changed on it must now be as planned."""
     root = step.address
-    live = patiently(run, lambda: run.engine.live.snapshot(
-        run.engine.fleet, run.projector.state().resources, frozenset({root})))
+    live = settled(run, root, lambda: patiently(run, lambda: run.engine.live.snapshot(
+        run.engine.fleet, run.projector.state().resources, frozenset({root}))),
+        lambda found: not compliance(run, root, found))
     wrong = compliance(run, root, live)
     if wrong:
         raise StepFailed(f"{root} does not read back as configured", "; ".join(wrong),

@@ -35,6 +35,8 @@ Side = Literal["before", "after", "other"]
 Status = Literal["done", "skipped", "doubt", "failed", "undone", "stopped"]
 
 CHECKPOINT_SECONDS = 5.0
+LAG_SECONDS = 3.0
+"""What vCenter shows of an object may lag a call on it: for so long a reading that contradicts is looked at again."""
 _FAILED: Mapping[str, Status] = {"unknown": "doubt", "undo": "done"}  # what failed to be undone is still there
 
 
@@ -99,6 +101,9 @@ class Run:
         self._lock = threading.Lock()
         self.resolving = threading.Lock()
         self._written = engine.clock.now()
+        self._called: dict[Address, float] = {}
+        self._opened = self._written
+        self.reopened = False  # an earlier process made calls, maybe a moment ago
         self.recorded: Mapping[Address, StateResource] = projector.state().resources
         for address, resource in self.recorded.items():
             if not address.child_type:
@@ -172,6 +177,17 @@ class Run:
         deadline = self.engine.clock.now() + self.engine.catalog.operations[name].timeout
         return Call(step.address, name, before, after, self.facts.get(root, {}), self.declared(root), self.identity,
                     self.engine.secret, stop, deadline, step.id, waiting)
+
+    def calling(self, root: Address) -> None:
+        """A call on what belongs to this root is made now."""
+        self._called[root] = self.engine.clock.now()
+
+    def lagging(self, root: Address | None = None) -> bool:
+        """Whether live may still show what was before a call: on that root, or on any."""
+        last = max(self._called.values(), default=0.0) if root is None else self._called.get(root, 0.0)
+        if self.reopened:
+            last = max(last, self._opened)
+        return not self.engine.stop.hard.is_set() and self.engine.clock.now() < last + LAG_SECONDS
 
     def identity(self, address: Address) -> str:
         return self._ids.get(address, "")

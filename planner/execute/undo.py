@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from planner.execute.perform import REPEATS, filled, make_call
+from planner.execute.perform import REPEATS, filled, make_call, settled
 from planner.execute.run import Run
 from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Rebooted, Step, StepFailed
 from planner.snapshot import live_digest
@@ -37,7 +37,8 @@ def undo(run: Run, number: str, void: frozenset[Address]) -> None:
             run.note("undone", step, effect="none")
             return
         if step.kind == "call":
-            found = _observe(run, step, inverse)
+            found = settled(run, step.address.root, lambda: _observe(run, step, inverse),
+                            lambda now: not run.mismatch(step, inverse.before, now))
             if not run.mismatch(step, inverse.after, found) and run.mismatch(step, inverse.before, found):
                 run.note("undone", step, effect="already")
                 return
@@ -79,7 +80,8 @@ def _observe(run: Run, step: Step, inverse: Inverse) -> Attrs | None:
 def _took_effect(run: Run, step: Step, inverse: Inverse) -> bool:
     if step.kind != "call":
         return True  # its inverse is idempotent: unstaging what was never staged is nothing
-    found = _observe(run, step, inverse)
+    found = settled(run, step.address.root, lambda: _observe(run, step, inverse),
+                    lambda now: run.where(step, inverse.after, step.after, now) == "after")
     where = run.where(step, inverse.after, step.after, found)
     run.note("readback", step, found=where)
     if where == "other":

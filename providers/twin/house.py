@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from planner.model import FleetError
 from providers.twin.contact import Contact
 from providers.twin.inventory import Entity, Inventory
+from providers.twin.lag import Lag
 from providers.twin.machines import (
     Identity,
     Machine,
@@ -64,6 +65,7 @@ class House:
         self.calls: list[MutatingCall] = []
         self.inventory = Inventory(store, name)
         self.contact = Contact(self.inventory, name, self.instance)
+        self.lag = Lag(self.clock)
         self.network_boot: NetworkBoot | None = None
         self._store = store
         self._addresses: set[str] = set()

@@ -9,6 +9,9 @@ from typing import Any
 from planner.ports import OpenContext
 from providers.vsphere.connect import Trust, WrongCertificate, colons
 
+LAG = 0.05
+"""Seconds for which vCenter shows a host's configuration as it was before a call."""
+
 
 def open_twin(context: OpenContext) -> Any:
     """The house of this fleet's twin. Writes nothing where the context is not writable."""
@@ -18,8 +21,10 @@ def open_twin(context: OpenContext) -> Any:
     machines = [MachineSpec(mac=str(r.attributes["mac"]), name=str(r.attributes.get("name") or a.name))
                 for a, r in context.fleet.resources.items()
                 if a.type == "host" and not a.child_type and r.attributes.get("mac")]
-    return open_house(context.folder / "twin", context.fleet.name, seed=Path(str(seed)) if seed else None,
-                      machines=machines, writable=context.writable, clock=context.clock)
+    house = open_house(context.folder / "twin", context.fleet.name, seed=Path(str(seed)) if seed else None,
+                       machines=machines, writable=context.writable, clock=context.clock)
+    house.lag.seconds = LAG
+    return house
 
 
 def door_stub(house: Any, address: str, trust: Trust) -> Any:

@@ -109,13 +109,16 @@ class Lab:
     clock: Ticking = field(default_factory=Ticking)
     hook: Callable[[str, str], None] = lambda _point, _step: None
     parallelism: int = 1
+    lag: float = 1.0  # seconds, of a clock that costs none
 
     def open(self, wanted: Fleet, *, writable: bool = True) -> Opened:
         def peer(name: str) -> Any:
             raise AssertionError(name)
 
         context = OpenContext(wanted, wanted.providers["vsphere"], self.folder, writable, secret, self.clock, peer)
-        return Opened(self, wanted, vsphere.open(context))
+        session = vsphere.open(context)
+        session.house.lag.seconds = self.lag
+        return Opened(self, wanted, session)
 
 
 @dataclass

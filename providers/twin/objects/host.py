@@ -186,17 +186,21 @@ class HostObject(HouseObject):
 
     # --- configuration ------------------------------------------------------------------------------------
 
+    def shown(self) -> Hypervisor:
+        """What `config` shows of what runs here; vCenter's lags calls."""
+        return self.hypervisor()
+
     @prop("config.network.vswitch")
     def vswitch(self) -> Any:
-        return network.vswitches(self.hypervisor().config)
+        return network.vswitches(self.shown().config)
 
     @prop("config.network.portgroup")
     def portgroup(self) -> Any:
-        return network.portgroups(self.hypervisor().config)
+        return network.portgroups(self.shown().config)
 
     @prop("config.network.vnic")
     def vnic(self) -> Any:
-        return network.vnics(self.hypervisor().config)
+        return network.vnics(self.shown().config)
 
     @prop("config.network.pnic")
     def pnic(self) -> Any:
@@ -204,15 +208,15 @@ class HostObject(HouseObject):
 
     @prop("config.network.dnsConfig")
     def dns_config(self) -> Any:
-        return network.dns(self.hypervisor().config)
+        return network.dns(self.shown().config)
 
     @prop("config.network")
     def network_info(self) -> Any:
-        return network.network_info(self.box, self.hypervisor().config)
+        return network.network_info(self.box, self.shown().config)
 
     @prop("config.virtualNicManagerInfo.netConfig")
     def net_config(self) -> Any:
-        return network.net_configs(self.hypervisor().config)
+        return network.net_configs(self.shown().config)
 
     @prop("config.virtualNicManagerInfo")
     def nic_manager_info(self) -> Any:
@@ -220,19 +224,19 @@ class HostObject(HouseObject):
 
     @prop("config.dateTimeInfo")
     def date_time_info(self) -> Any:
-        return services.date_time_info(self.hypervisor())
+        return services.date_time_info(self.shown())
 
     @prop("config.service")
     def service_info(self) -> Any:
-        return services.service_info(self.hypervisor())
+        return services.service_info(self.shown())
 
     @prop("config.firewall")
     def firewall_info(self) -> Any:
-        return services.firewall_info(self.hypervisor())
+        return services.firewall_info(self.shown())
 
     @prop("config.option")
     def option_values(self) -> Any:
-        return options.values(self.hypervisor().config)
+        return options.values(self.shown().config)
 
     @prop("config.optionDef")
     def option_definitions(self) -> Any:
@@ -245,7 +249,7 @@ class HostObject(HouseObject):
     @prop("config.fileSystemVolume.mountInfo")
     def mounts(self) -> Any:
         found = []
-        for name, mount in self.hypervisor().config.nfs.items():
+        for name, mount in self.shown().config.nfs.items():
             volume = data(
                 "HostNasVolume", type=mount.type, name=name, capacity=Vm.long(4 << 40), remoteHost=mount.server,
                 remotePath=mount.path, remoteHostNames=list(mount.servers) or [mount.server], protocolEndpoint=False,
@@ -319,13 +323,14 @@ class HostManager(HouseObject):
         Raises vim.fault.HostConfigFault for a change that would leave the host without a management path: vCenter
         loses such a host, and the host rolls back.
         """
-        _, running = self.host.open()
+        box, running = self.host.open()
         config = msgspec.convert(msgspec.to_builtins(running.config), HostConfig)
         yield config
         if not managed(config):
             raise vim.fault.HostConfigFault(
                 msg=f"The change would cut {self.host.name} from its management network; it was rolled back."
             )
+        self.house.lag.changed(box.mac, box.boots, running.config)
         running.config = config
         self.host.changed()
 

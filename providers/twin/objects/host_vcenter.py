@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from pyVmomi import vim, vmodl
 
 from providers.twin import model
@@ -49,6 +50,13 @@ class VcenterHost(HostObject, EntityObject):
 
     def hypervisor(self) -> Hypervisor:
         return self.house.contact.seen(self.doc)
+
+    def shown(self) -> Hypervisor:
+        found, doc = self.hypervisor(), self.doc
+        if doc.seen is not None:
+            return found
+        config = self.house.lag.shown(doc.mac, self.box.boots, found.config)
+        return found if config is found.config else msgspec.structs.replace(found, config=config)
 
     def open(self) -> tuple[Box, Hypervisor]:
         doc = self.doc
