@@ -75,22 +75,24 @@ class Desk:
     # --- staging ----------------------------------------------------------------------------------------
 
     def stage(self, mac: str, image: str, source: str, build: str, known_birth: str, way: Way = EVERY_BOOT, *,
-              spent: bool = False) -> Standing:
+              spent: bool = False, fleet: str = "", root: str = "") -> Standing:
         """Stand these boot files for the MAC, durably. Idempotent: a staging whose birth nobody has used yet stays.
 
         `known_birth` is the `born` fact that the caller already has: a birth equal to it is used up, so that a
-        new generation begins. `spent`: a staging for one boot, which is over. Raises OSError.
+        new generation begins. `spent`: a staging for one boot, which is over. `fleet`, `root`: see Standing. Raises
+        OSError.
         """
         with self._lock:
             found = self._standings.get(mac)
-            if found is not None and found.image == image and found.way == way:
+            if found is not None and (found.image, found.way, found.fleet) == (image, way, fleet):
                 born = self._inbox.newest(mac, found.generation)
                 if born is None or born["born"] != known_birth:
-                    kept = replace(found, source=source, build=build, spent=spent)
+                    kept = replace(found, source=source, build=build, spent=spent, root=root)
                     self._standings.put(kept, durable=True)
                     return kept
             self._forget(found)
-            fresh = Standing(mac, image, source, secrets.token_hex(8), self._clock.now(), build, way=way, spent=spent)
+            fresh = Standing(mac, image, source, secrets.token_hex(8), self._clock.now(), build, way=way, spent=spent,
+                             fleet=fleet, root=root)
             self._standings.put(fresh, durable=True)
             return fresh
 
@@ -170,7 +172,7 @@ class Desk:
             durable = self._inbox.append({
                 **facts, "thumbprint": certificate_thumbprint(facts["certificate"]), "mac": mac,
                 "born": iso(self._clock.now()), "image": standing.image, "generation": standing.generation,
-                "boot": boot, "body_sha256": "", "agentless": True, "trust": FIRST_USE})
+                "boot": boot, "body_sha256": "", "agentless": True, "trust": FIRST_USE, **_owner(standing)})
         durable.add_done_callback(lambda done: self._on_disk(mac, done))
         return durable
 
@@ -243,6 +245,7 @@ class Desk:
             "ip": message.address, "version": message.version, "build": message.build,
             "certificate": message.certificate, "thumbprint": thumbprint, "image": standing.image,
             "generation": standing.generation, "boot": boot.id, "body_sha256": message.body_sha256, "from": client,
+            **_owner(standing),
         }
         durable = self._inbox.append(record)
         self._memory.accepted[boot.id] = _Accepted(message.body_sha256, durable)
@@ -252,6 +255,10 @@ class Desk:
     def _on_disk(self, mac: str, done: Future[None]) -> None:
         error = done.exception()
         self._changed(mac, ACCEPTED if error is None else f"a birth could not be written down: {error}")
+
+
+def _owner(standing: Standing) -> Birth:
+    return {"fleet": standing.fleet} if standing.fleet else {}
 
 
 def _refused(mac: str, reason: str) -> Verdict:

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,11 @@ EVERY_BOOT = Way()
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a MAC boots: `image` is the digest, `source` the folder it came from."""
+    """What a MAC boots: `image` is the digest, `source` the folder it came from.
+
+    With a midwife of several fleets, `fleet` owns the MAC. `root`: root's first password as a crypt hash, for the
+    kickstart of an installation where whoever serves it does not know the password.
+    """
 
     mac: str
     image: str
@@ -64,6 +68,8 @@ class Standing:
     boot: Boot | None = None
     way: Way = EVERY_BOOT
     spent: bool = False
+    fleet: str = ""
+    root: str = field(default="", repr=False)
 
 
 class Standings:

@@ -28,6 +28,8 @@ PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Between tries; the last one again and again."""
 REPEAT = frozenset({408, 429, 500, 502, 503, 504})
 PROBE_SECONDS = 1.0
+PROBES = 2
+"""One may be an accident of a midwife that ends, or of the way to it."""
 MAX_ANSWER = 1 << 30
 _ENROLL = "make a new one with `fleet midwife enroll` on the midwife, and let provider.boot.identity name it"
 
@@ -169,8 +171,10 @@ class Client:
 
     def _trouble(self, error: Exception) -> Exception:
         """What broke a fresh connection: worth another try, or a matter of trust."""
-        if isinstance(error, ConnectionResetError):
-            error = self._probed() or error
+        if isinstance(error, ConnectionError) and all(self._hangs_up() for _ in range(PROBES)):
+            return FleetError(Diagnostic(
+                "error", "the midwife does not accept this identity",
+                f"{self.url}: it hangs up as soon as it has seen the certificate", remedy=_ENROLL))
         if isinstance(error, ssl.SSLCertVerificationError):
             return FleetError(Diagnostic(
                 "error", "this is not the midwife that the identity is for",
@@ -185,21 +189,24 @@ class Client:
             "error", "the midwife does not answer", f"{self.url}: {why}",
             remedy="check that `fleet midwife serve` runs there, and the way to it")))
 
-    def _probed(self) -> Exception | None:
-        """A refused certificate shows only after TLS 1.3's handshake, and a reset may overtake that."""
+    def _hangs_up(self) -> bool:
+        """Whether the other side ends the connection by itself after the handshake: in TLS 1.3 a certificate is
+        refused only then, and asyncio's servers say nothing about it."""
         link = _Link(self._address, self._context())
         try:
             link.connect()
             assert link.sock is not None  # noqa: S101  # connected
-            link.sock.settimeout(PROBE_SECONDS)
-            link.sock.recv(1)
-        except TimeoutError:
-            return None
-        except OSError as error:
-            return error
+            try:
+                link.sock.settimeout(PROBE_SECONDS)
+                return link.sock.recv(1) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+        except OSError:
+            return False
         finally:
             link.close()
-        return None
 
     # --- TLS --------------------------------------------------------------------------------------------------
 
