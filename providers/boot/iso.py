@@ -94,7 +94,7 @@ def _length(file: BinaryIO, record: Any, block: int, size: int) -> int:
     A directory record has its first block at byte 2 and its length at byte 10 (ECMA-119, 9.1).
     """
     first, length = record.extent_location(), int(record.data_length)
-    if 0 <= length and first * block + length < size:
+    if length >= 0 and first * block + length < size:
         return length
     parent = record.parent
     raw = os.pread(file.fileno(), min(parent.data_length, MAX_FOLDER), parent.extent_location() * block)
