@@ -45,7 +45,6 @@ LATER: Mapping[str, str] = {
     "rehearse": "running a plan against a twin of what it was planned from",
     "import": "writing YAML and state for what already runs",
     "midwife": "the site's boot and birth service",
-    "births": "the listing of what was born, when and from where",
     "console": "the expression prompt",
 }
 """Commands of the contract that this version does not have, and what they are for."""
@@ -54,6 +53,7 @@ PLUGIN_HELP: Mapping[str, str] = {
     "twin": "The embedded twin: power its machines, serve it over HTTPS",
     "image": "Boot images from an ISO or a folder",
     "dhcp": "Print a DHCP server's configuration that boots the fleet's hosts",
+    "births": "List who was born when, from where, with which image",
     "midwife": "The site's boot and birth service",
 }
 """One line for known commands of providers, so that help need not load them."""

@@ -87,16 +87,16 @@ def parse(body: bytes) -> Message:
     uuid = data["uuid"].strip().lower()
     if not _UUID.match(uuid):
         raise BadMessage("`uuid` is not a UUID")
-    version, build = _product(_shown(data["version"]), _shown(data.get("build", "")))
+    version, build = _product(shown(data["version"]), shown(data.get("build", "")))
     return Message(
-        mac=normal_mac(data["mac"]), uuid=uuid, serial=_shown(data["serial"]), address=_address(data["address"]),
+        mac=normal_mac(data["mac"]), uuid=uuid, serial=shown(data["serial"]), address=_address(data["address"]),
         version=version, build=build, certificate=data["certificate"], thumbprint=data["thumbprint"], clock=clock,
         nonce=data["nonce"], signature=data["hmac"], raw={k: v for k, v in data.items() if k != "hmac"},
         body_sha256=hashlib.sha256(body).hexdigest(),
     )
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """What of it may be kept and shown: no control characters, no lone surrogates, not too much."""
     return "".join(c if c.isprintable() else "?" for c in text[:MAX_TEXT])
 

@@ -1,0 +1,99 @@
+"""`fleet births PATH`: who was born when, from where, with which image; and who asked that nobody declares.
+
+Reads this fleet's own inbox and access log, and writes nothing. Commands find the fleet through
+`planner.ports.Workshop` in typer's `obj`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from providers.midwife.view import Happening, Unclaimed
+
+app = typer.Typer(add_completion=False)
+
+@app.command("births")
+def births(
+    context: typer.Context,
+    path: Annotated[str, typer.Argument(metavar="PATH", show_default=False,
+                                        help="A fleet file, or a folder of them.")],
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=100_000,
+                                       help="The newest N births and refusals.")] = 50,
+    mac: Annotated[str, typer.Option("--mac", metavar="MAC", show_default=False, help="Of this MAC only.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
+) -> int:
+    """List births, newest last, and MACs that nobody declares."""
+    from providers.midwife.footprints import Footprints
+    from providers.midwife.inbox import Inbox
+    from providers.midwife.view import FleetBirths, image_names
+
+    wanted = _mac(mac)
+    with _workshop(context).open(path) as opened:
+        inbox = Inbox(opened.folder / "midwife")
+        try:
+            footprints = Footprints(opened.folder / "boot" / "access.jsonl")
+            view = FleetBirths(opened.fleet, inbox, footprints, image_names(opened.fleet))
+            found = view.happenings(limit, wanted)
+            strangers = [u for u in view.unclaimed() if wanted in ("", u.mac)]
+        finally:
+            inbox.close()
+    if as_json:
+        typer.echo(json.dumps({"format": 1, "kind": "fleet.births", "fleet": view.fleet,
+                               "births": [asdict(each) for each in found],
+                               "unclaimed": [asdict(each) for each in strangers]}, indent=2))
+    else:
+        typer.echo("\n\n".join(filter(None, [_births(found), _unclaimed(strangers)])) or "Nobody was born yet.")
+    return 0
+
+
+def _births(found: Sequence[Happening]) -> str:
+    rows = [(_clock(h.time), h.host or "(unclaimed)", h.mac or "-", h.source or "-", h.image or "-", h.how or "-",
+             "accepted" if h.accepted else f"refused: {h.reason}") for h in found]
+    return _table(("born", "host", "MAC", "from", "image", "how", "result"), rows)
+
+
+def _unclaimed(found: Sequence[Unclaimed]) -> str:
+    rows = [(_clock(u.last), u.mac, u.source or "-", u.what, str(u.times)) for u in found]
+    return "Unclaimed: nobody declares these, and they get nothing.\n" + _table(
+        ("last seen", "MAC", "from", "what", "times"), rows) if rows else ""
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    from tabulate import tabulate
+
+    from providers.midwife.message import shown
+
+    if not rows:
+        return ""
+    cells = [[shown(cell) for cell in row] for row in rows]
+    return tabulate(cells, headers=list(headers), tablefmt="simple", disable_numparse=True)
+
+
+def _clock(iso: str) -> str:
+    """To the second, UTC."""
+    return iso[:19].replace("T", " ") + ("Z" if iso else "")
+
+
+def _mac(text: str) -> str:
+    from providers.midwife.message import BadMessage, normal_mac
+
+    if not text:
+        return ""
+    try:
+        return normal_mac(text)
+    except BadMessage as error:
+        raise typer.BadParameter("--mac takes a MAC address: 52:54:00:00:00:11") from error
+
+
+def _workshop(context: typer.Context) -> Any:
+    if context.obj is None:
+        from planner.model import FleetError
+
+        raise FleetError("`fleet births` runs as a command of fleet only")
+    return context.obj

@@ -1,0 +1,107 @@
+"""`fleet births`: a listing that writes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.cli.main import main
+from providers.midwife.inbox import Inbox
+from tests.support.process import tree
+from tests.unit.boot.kit import make_image
+
+FLEET = """
+fleet: {name: lab}
+provider: {vsphere: {server: twin}, boot: {listen: 127.0.0.1}}
+image: {esxi8: {source: images/esxi8}}
+datacenter: {dc0: {}}
+cluster: {prod: {datacenter: '${datacenter.dc0}'}}
+host:
+  esx01: {name: esx01.lab.example, mac: '52:54:00:00:00:11', image: '${image.esxi8}', cluster: '${cluster.prod}',
+          root_password: '${secret("env:NOBODY_ASKS_FOR_IT")}'}
+"""
+MAC, STRANGER = "52:54:00:00:00:11", "52:54:00:00:00:99"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    make_image(tmp_path / "images" / "esxi8")
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fill(here: Path) -> None:
+    from providers.boot import BootProvider
+    from tests.unit.boot.kit import make_fleet
+
+    digest = BootProvider().image_digests(make_fleet(here / "images" / "esxi8"))["esxi8"]
+    inbox = Inbox(here / ".fleet" / "lab" / "midwife")
+    mores: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        (MAC, digest, {}), (MAC, "f" * 64, {"agentless": True}), (STRANGER, digest, {"from": "10.0.0.9\x1b[2J"}))
+    for number, (mac, image, more) in enumerate(mores):
+        inbox.append({"mac": mac, "generation": "g", "boot": f"b{number}", "born": f"2026-01-0{number + 1}T03:04:05.6",
+                      "image": image, "ip": "10.0.0.7", "from": "10.0.0.7", **more}).result(10)
+    inbox.refuse({"time": "2026-01-02T04:00:00.0", "from": "10.0.0.66", "mac": MAC, "status": 401, "reason": "forged"})
+    inbox.close()
+
+
+def births(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["births", "fleet.yaml", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_no_inbox_yet_is_an_empty_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert births(capsys) == "Nobody was born yet.\n"
+    assert json.loads(births(capsys, "--json")) == {"format": 1, "kind": "fleet.births", "fleet": "lab", "births": [],
+                                                    "unclaimed": []}
+    assert not (here / ".fleet").exists()
+
+
+def test_the_table(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(here)
+    before = tree(here)
+    assert births(capsys) == """\
+born                  host         MAC                from          image         how        result
+--------------------  -----------  -----------------  ------------  ------------  ---------  ---------------
+2026-01-01 03:04:05Z  host.esx01   52:54:00:00:00:11  10.0.0.7      esxi8         payload    accepted
+2026-01-02 03:04:05Z  host.esx01   52:54:00:00:00:11  10.0.0.7      ffffffffffff  agentless  accepted
+2026-01-02 04:00:00Z  host.esx01   52:54:00:00:00:11  10.0.0.66     -             -          refused: forged
+2026-01-03 03:04:05Z  (unclaimed)  52:54:00:00:00:99  10.0.0.9?[2J  esxi8         payload    accepted
+
+Unclaimed: nobody declares these, and they get nothing.
+last seen             MAC                from          what      times
+--------------------  -----------------  ------------  --------  -------
+2026-01-03 03:04:05Z  52:54:00:00:00:99  10.0.0.9?[2J  was born  1
+"""
+    assert tree(here) == before
+
+
+def test_limit_mac_and_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(here)
+    newest = json.loads(births(capsys, "--json", "--limit", "1"))
+    assert [b["mac"] for b in newest["births"]] == [STRANGER]
+    assert [u["mac"] for u in newest["unclaimed"]] == [STRANGER]
+    mine = json.loads(births(capsys, "--json", "--mac", MAC.upper().replace(":", "-")))
+    assert [(b["accepted"], b["how"], b["host"]) for b in mine["births"]] == [
+        (True, "payload", "host.esx01"), (True, "agentless", "host.esx01"), (False, "", "host.esx01")]
+    assert mine["unclaimed"] == []
+
+
+@pytest.mark.parametrize("wrong", [["--mac", "zz"], ["--limit", "0"]])
+def test_wrong_usage(here: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]) -> None:
+    assert main(["births", "fleet.yaml", *wrong]) == 64
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_damage_is_named_and_left_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(here)
+    path = here / ".fleet" / "lab" / "midwife" / "births.db"
+    path.write_bytes(b"junk" * 5000)
+    before = tree(here)
+    assert main(["births", "fleet.yaml"]) == 1
+    assert "the record of births is damaged" in capsys.readouterr().err
+    assert tree(here) == before
