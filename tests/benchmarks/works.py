@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks import bench_births, bench_images, bench_state, hosts, objects, terraform
+from tests.benchmarks import bench_births, bench_images, bench_serving, bench_state, hosts, objects, terraform
 from tests.benchmarks.measure import Growth, Work
 
 ROOT = Path(__file__).parents[2]
@@ -42,4 +42,5 @@ WORKS = (
     *bench_state.WORKS,
     *bench_births.WORKS,
     *bench_images.WORKS,
+    *bench_serving.WORKS,
 )

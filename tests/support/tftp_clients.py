@@ -1,7 +1,7 @@
 """Many TFTP clients in one process: reads of one file over an epoll loop, as machines that all boot at once.
 
 Run as a process (`python -m tests.support.tftp_clients HOST PORT NAME CLIENTS BLKSIZE WINDOW SECONDS`) it prints
-one JSON object: `{"done": int, "bytes": int, "digests": [hex…], "failed": [text…]}`.
+one JSON object: `{"done": int, "bytes": int, "seconds": float, "failed": [text…]}`.
 """
 
 from __future__ import annotations
@@ -138,6 +138,7 @@ def read_all(server: tuple[str, int], name: str, clients: int, *, blksize: int =
         for read in reads.values():
             read.sock.close()
         poll.close()
+    outcome.bytes += sum(read.count for read in reads.values())
     outcome.failed += [f"not done after {seconds} s, at block {r.block}" for r in reads.values()]
     return outcome
 
@@ -174,8 +175,10 @@ def _over(reads: dict[int, Read], fd: int, poll: select.epoll, outcome: Outcome)
 def main(arguments: Sequence[str]) -> None:
     host, port, name, *numbers = arguments
     clients, blksize, window, seconds = (int(n) for n in numbers)
+    begun = time.monotonic()
     outcome = read_all((host, int(port)), name, clients, blksize=blksize, window=window, seconds=seconds, digest=False)
-    print(json.dumps({"done": outcome.done, "bytes": outcome.bytes, "failed": outcome.failed[:5]}))
+    print(json.dumps({"done": outcome.done, "bytes": outcome.bytes, "seconds": time.monotonic() - begun,
+                      "failed": outcome.failed[:5]}))
 
 
 if __name__ == "__main__":
