@@ -37,6 +37,7 @@ CREATE TABLE birth (n INTEGER PRIMARY KEY, mac TEXT NOT NULL, generation TEXT NO
                     born TEXT NOT NULL, record TEXT NOT NULL);
 CREATE INDEX birth_mac ON birth (mac, n);
 CREATE INDEX birth_boot ON birth (boot);
+CREATE INDEX birth_fleet ON birth (json_extract(record, '$.fleet'), n);
 CREATE TABLE refusal (n INTEGER PRIMARY KEY, time TEXT NOT NULL, mac TEXT NOT NULL, record TEXT NOT NULL);
 CREATE INDEX refusal_mac ON refusal (mac, n);
 """

@@ -242,7 +242,8 @@ def test_years_of_births_cost_neither_memory_nor_time(tmp_path: Path) -> None:
         ledger.insert(db, ({"mac": f"52:54:00:00:{n % 200:02x}:00", "generation": "g", "boot": f"b{n}", "born": ""}
                            for n in range(60_000)))
     for sql in ("SELECT record FROM birth WHERE boot = ? ORDER BY n DESC LIMIT 1",
-                "SELECT record FROM birth WHERE mac = ? AND generation = 'g' ORDER BY n DESC LIMIT 1"):
+                "SELECT record FROM birth WHERE mac = ? AND generation = 'g' ORDER BY n DESC LIMIT 1",
+                "SELECT record FROM birth WHERE json_extract(record, '$.fleet') = ? ORDER BY n DESC LIMIT 9"):
         plan = " ".join(str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", ("x",)))
         assert "USING INDEX birth_" in plan
         assert "SCAN" not in plan
