@@ -99,6 +99,7 @@ class OpenContext:
     clock: Clock
     peer: Callable[[str], Any]  # another provider's open session, by provider name
     say: Callable[[str], None] = lambda _line: None
+    lock_token: Callable[[], str] = lambda: ""  # of the fleet's lock, while a midwife holds it for us; else ""
 
 
 class Provider(Protocol):
@@ -154,6 +155,10 @@ class Journal(Protocol):
     run: str
 
     def append(self, record: Record) -> None: ...
+
+    def held(self) -> None:
+        """Before a call that changes something: returns while the fleet's lock is held for sure. Raises FleetError
+        where it may be lost: a lease that lapsed, and may be another's now."""
 
     def records(self) -> Sequence[Record]: ...
 

@@ -17,11 +17,16 @@ from pathlib import Path
 from planner.model import Diagnostic, FleetError, encode
 from planner.ports import Record
 from state.files import failure, sync_folder, write_all
-from state.lock import now
-from state.records import Scan, payload, scan, seal
+from state.records import Scan, checked, payload, scan, seal_all
 
 # fdatasync also writes the metadata that is needed to read the data back (the length); macOS has only fsync.
 _sync = getattr(os, "fdatasync", os.fsync)
+
+
+class Conflict(FleetError):
+    """What a runner sends contradicts what is on disk; nothing was written."""
+
+    code = "conflict"
 
 
 class _Entry:
@@ -113,17 +118,14 @@ class FileJournal:
             self._ready.notify_all()
 
     def _commit(self, batch: Sequence[_Entry]) -> FleetError | None:
-        """Write a batch after the durable end. On failure the file is cut back to that end."""
+        lines, prev = seal_all([entry.payload for entry in batch], self._count, self._prev)
+        return self._write(b"".join(lines), self._count + len(lines), prev)
+
+    def _write(self, data: bytes, number: int, prev: str) -> FleetError | None:
+        """Write lines after the durable end. On failure the file is cut back to that end."""
         if self._broken or self._descriptor < 0:
             return FleetError(Diagnostic("error", "the journal cannot be written",
                                          f"{self._path}: {self._broken or 'it is closed'}"))
-        lines: list[bytes] = []
-        number, prev, time = self._count, self._prev, now()
-        for entry in batch:
-            line, prev = seal(entry.payload, number, time, prev)
-            lines.append(line)
-            number += 1
-        data = b"".join(lines)
         committed = False
         try:
             os.lseek(self._descriptor, self._end, os.SEEK_SET)
@@ -138,6 +140,42 @@ class FileJournal:
             if not committed:
                 self._cut_back()
         return None
+
+    def extend(self, lines: Sequence[bytes], first: int) -> int:
+        """Append lines that are sealed already (a runner's), the first of which is record number `first`.
+
+        Lines that are there are passed over, so that a call may be repeated. Returns the number of records. Not to be
+        called while another thread appends. Raises Conflict, or FleetError as `append` does.
+        """
+        if first > self._count:
+            raise Conflict(Diagnostic("error", "the journal is shorter than the runner knows it",
+                                      f"{self._path}: it has {self._count} records, the next is said to be {first}",
+                                      remedy=f"fleet state verify PATH; then fleet resume PATH (run {self.run})"))
+        there = self._path.read_bytes()[: self._end].split(b"\n")[first:-1] if first < self._count else []
+        if any(old != new for old, new in zip(there, lines, strict=False)):
+            raise Conflict(Diagnostic("error", "the journal has other records by now",
+                                      f"{self._path}: from record {first} on somebody else wrote",
+                                      remedy=f"fleet resume PATH goes on with run {self.run}"))
+        fresh, prev = lines[len(there):], self._prev
+        for number, line in enumerate(fresh, self._count):
+            record, why = checked(line, number, prev)
+            if record is None:
+                raise Conflict(Diagnostic("error", "a record does not fit the journal",
+                                          f"{self._path}: record {number}: {why}"))
+            prev = record["sum"]
+        if fresh:
+            error = self._write(b"".join(line + b"\n" for line in fresh), self._count + len(fresh), prev)
+            if error is not None:
+                raise error
+        return self._count
+
+    @property
+    def count(self) -> int:
+        """Records on disk."""
+        return self._count
+
+    def held(self) -> None:
+        """The lock of a local store cannot be lost but by force."""
 
     def _cut_back(self) -> None:
         try:

@@ -15,11 +15,11 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from planner.model import Attrs, Diagnostic, FleetError, State
-from planner.ports import Journal, Record, RunInfo, StateStore
+from planner.ports import Record, RunInfo, StateStore
 from state.document import Encoder, load
 from state.files import failure, make_folder, replace_file
 from state.journal import FileJournal, missing, read
@@ -65,6 +65,11 @@ class LocalStore:
     # --- state ---------------------------------------------------------------------------------------------
 
     def read(self) -> State | None:
+        found = self._load()
+        return None if found is None else found[0]
+
+    def _load(self) -> tuple[State, bytes] | None:
+        """State and its document."""
         path = self.state_path
         try:
             with path.open("rb") as stream:
@@ -77,7 +82,7 @@ class LocalStore:
         state = self.parse(data, str(path))
         self._check_lineage(state, str(path))
         self._seen = (_signature(status), state.serial)
-        return state
+        return state, data
 
     def parse(self, data: bytes, source: str, *, edited: bool = False) -> State:
         """A state document's bytes. `edited` accepts one without `sum`. Raises FleetError on damage."""
@@ -118,6 +123,9 @@ class LocalStore:
 
     def write(self, state: State) -> None:
         """Raises FleetError: another lineage, a serial that goes back, or a disk error (the old state is intact)."""
+        self._replace(state, self._encoder.encode)
+
+    def _replace(self, state: State, encode: Callable[[State], Iterable[bytes]]) -> None:
         if not state.lineage or state.fleet != self.fleet:
             raise FleetError(Diagnostic("error", "this state cannot be written here",
                                         f"fleet {state.fleet!r}, lineage {state.lineage!r}; here is {self.fleet!r}"))
@@ -128,7 +136,7 @@ class LocalStore:
             if not (self.folder / "lineage").exists():
                 replace_file(self.folder / "lineage", [state.lineage.encode() + b"\n"])
             self._keep(state.serial)
-            replace_file(path, self._encoder.encode(state))
+            replace_file(path, encode(state))
             self._seen = (_signature(path.stat()), state.serial)
         except OSError as error:
             raise failure("the state cannot be written", path, error,
@@ -248,7 +256,7 @@ class LocalStore:
     def _plan_path(self, run: str) -> Path:
         return self.journal_path(run).with_suffix(".plan")
 
-    def begin(self, run: str, plan: bytes) -> Journal:
+    def begin(self, run: str, plan: bytes) -> FileJournal:
         path = self.journal_path(run)
         if path.exists():
             raise FleetError(Diagnostic("error", f"there is a run {run} already", str(path)))
@@ -260,7 +268,7 @@ class LocalStore:
             raise failure("the run cannot be started", path, error, "Nothing was changed. Make room, then again.",
                           ) from error
 
-    def journal(self, run: str) -> Journal:
+    def journal(self, run: str) -> FileJournal:
         path = self.journal_path(run)
         if not path.exists():
             raise missing(path, run)
@@ -269,7 +277,7 @@ class LocalStore:
         except OSError as error:
             raise failure("the journal cannot be opened", path, error) from error
 
-    def salvage(self, run: str) -> Journal:
+    def salvage(self, run: str) -> FileJournal:
         """A damaged journal, for appending: cut to the records before the damage.
 
         The damaged file is kept as `RUN.jsonl.damaged`. Raises FleetError.

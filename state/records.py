@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from planner.ports import Record
+from state.lock import now
 
 _SUM = b',"sum":"'
 _TAIL = len(_SUM) + 64 + len(b'"}')
@@ -48,6 +49,16 @@ def seal(payload: bytes, number: int, time: str, prev: str) -> tuple[bytes, str]
     body = b'{"n":%d,"time":"%s",%s,"prev":"%s"' % (number, time.encode(), payload[1:-1], prev.encode())
     digest = hashlib.sha256(body).hexdigest()
     return b'%s,"sum":"%s"}\n' % (body, digest.encode()), digest
+
+
+def seal_all(payloads: Sequence[bytes], number: int, prev: str) -> tuple[list[bytes], str]:
+    """The lines of records that are written at once, now, and the last one's checksum."""
+    lines, time = [], now()
+    for data in payloads:
+        line, prev = seal(data, number, time, prev)
+        lines.append(line)
+        number += 1
+    return lines, prev
 
 
 def payload(record: Record) -> bytes:

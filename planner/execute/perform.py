@@ -131,6 +131,7 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
     session = run.session(operation)
     sent = False  # an earlier attempt may have taken effect after all: a task that goes on
     for attempt in range(1, REPEATS + 1):
+        run.journal.held()  # who may have lost the lock calls nothing any more
         try:
             facts = dict(session.run(operation, call))
             run.calling(step.address.root)

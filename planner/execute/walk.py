@@ -178,6 +178,7 @@ class Walk:
                 else:
                     del running[future]
                     fatal = fatal or error
+                    self.stop.soft.set()  # nobody waits for what can no longer be written down
         finally:
             calls.shutdown(wait=not self.result.running)
             waits.shutdown(wait=not self.result.running)
