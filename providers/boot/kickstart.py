@@ -10,21 +10,27 @@ import base64
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from providers.boot.modules import CARRIED, KEY_PATH, PAYLOAD, PAYLOAD_FOLDER, ModuleFile, build_module
 from providers.boot.payload import OPTIONS_FILE
 
+if TYPE_CHECKING:
+    from providers.boot.tree import Endpoints
+    from providers.midwife.standing import Boot, Standing
+
 ROUNDS = 5000  # the scheme's own default: the only one that every ESXi reads
 
 
-def render(install: Mapping[str, Any], mac: str, password: str, key: str, options: Mapping[str, str] | None) -> bytes:
+def render(install: Mapping[str, Any], mac: str, password: str, key: str, options: Mapping[str, str] | None, *,
+           root: str = "") -> bytes:
     """The kickstart of one boot. `key`: that boot's, 64 hex digits; `options`: what the payload finds on a kernel
-    command line elsewhere, None where the birth is agentless. Raises ValueError on a password that cannot be hashed."""
+    command line elsewhere, None where the birth is agentless. `root`: the password's hash, where nobody here knows
+    the password itself. Raises ValueError on a password that cannot be hashed."""
     lines = [
         "# Made by fleet for one boot of one machine",
         "vmaccepteula",
-        f"rootpw --iscrypted {crypted(password)}",
+        f"rootpw --iscrypted {root or crypted(password)}",
         f"install {' '.join(disk(install))}",
         f"network --bootproto=dhcp --device={mac}",
         "reboot",
@@ -32,6 +38,14 @@ def render(install: Mapping[str, Any], mac: str, password: str, key: str, option
     if options is not None:
         lines += ["", "%firstboot --interpreter=python", first_boot(key, options)]
     return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def options(standing: Standing, boot: Boot, ends: Endpoints) -> dict[str, str] | None:
+    """What the payload of the installed system must know; None where its birth is agentless."""
+    if standing.way.agentless:
+        return None
+    return {"midwife": ends.birth, "midwife_spki": ends.spki_sha256, "birth": boot.nonce,
+            "BOOTIF": f"01-{standing.mac.replace(':', '-')}"}
 
 
 def crypted(password: str) -> str:

@@ -49,8 +49,10 @@ class Servers:
     births: Sequence[BirthListener]
 
     @classmethod
-    def open(cls, listen: str | Sequence[str], ports: Mapping[str, int], site: Site) -> Servers:
+    def open(cls, listen: str | Sequence[str], ports: Mapping[str, int], site: Site,
+             identity_folder: Path | None = None) -> Servers:
         """`listen`: one IPv4 and one IPv6 address at most. `ports`: of tftp, http and birth; 0: any.
+        `identity_folder`: of the birth listener's key, where it is not below the fleet's.
 
         Raises FleetError: a port that cannot be bound, an address that machines could not be told.
         """
@@ -61,7 +63,7 @@ class Servers:
                 bound[host] = {}
                 for kind in KINDS:
                     bound[host][kind] = bind(kind, host, ports[kind])
-            identity = open_identity(site.folder / "midwife")
+            identity = open_identity(identity_folder or site.folder / "midwife")
             tls = server_context(identity)
         except BaseException:
             for sockets in bound.values():

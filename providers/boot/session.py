@@ -130,7 +130,7 @@ class BootSession:
 
     def kickstart(self, standing: Standing, boot: Boot, ends: Endpoints) -> bytes:
         """ks.cfg of that boot (see `tree.Kickstart`). Raises LookupError."""
-        from providers.boot.kickstart import render
+        from providers.boot.kickstart import options, render
 
         hosts = (r.attributes for r in self._context.fleet.resources.values()
                  if r.address.type == "host" and not r.address.child_type)
@@ -138,12 +138,9 @@ class BootSession:
         reference = declared.get("initial_root_password")
         if standing.way.install is None or not isinstance(reference, SecretRef):
             raise LookupError("initial_root_password is not declared")
-        options = None if standing.way.agentless else {
-            "midwife": ends.birth, "midwife_spki": ends.spki_sha256, "birth": boot.nonce,
-            "BOOTIF": f"01-{standing.mac.replace(':', '-')}"}
         try:
             password = self._context.secret(reference)
-            return render(standing.way.install, standing.mac, password, boot.key, options)
+            return render(standing.way.install, standing.mac, password, boot.key, options(standing, boot, ends))
         except (FleetError, StepFailed, ValueError) as error:
             raise LookupError("initial_root_password cannot be read") from error
 

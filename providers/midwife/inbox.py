@@ -96,6 +96,12 @@ class Inbox:
         """The newest `limit` births (of one MAC), oldest of them first."""
         return self._listed("birth", limit, mac)
 
+    def latest_of(self, fleet: str, limit: int = 100) -> list[Birth]:
+        """The newest births of one fleet of a midwife that has several, oldest of them first."""
+        rows = self._rows("SELECT record FROM birth WHERE json_extract(record, '$.fleet') = ? ORDER BY n DESC LIMIT ?",
+                          fleet, limit)
+        return [json.loads(record) for record, in reversed(rows)]
+
     def refused(self, limit: int = MAX_REFUSED, mac: str = "") -> list[Birth]:
         """The newest refusals that were written down, oldest of them first."""
         self._flush()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from planner.model import Fleet, FleetError
-from providers.midwife.footprints import Footprints
-from providers.midwife.inbox import Birth, Inbox
+from providers.midwife.footprints import Prints
+from providers.midwife.inbox import Birth
 from providers.midwife.message import BadMessage, normal_mac
 
 STAGES = ("powered", "loader", "kernel", "image handed over", "born", "cleaned", "configured")
@@ -89,18 +89,42 @@ class BirthsView(Protocol):
         """Newest last."""
 
 
-class FleetBirths:
-    """The view of one fleet: its inbox, its access log, and a run where there is one. Constructing does no I/O."""
+class Records(Protocol):
+    """Births and refusals (`inbox.Inbox`, or the part of it that may be seen)."""
 
-    def __init__(self, fleet: Fleet, inbox: Inbox, footprints: Footprints, images: Mapping[str, str],
-                 run: RunView | None = None) -> None:
+    def latest(self, limit: int = 100, mac: str = "") -> list[Birth]: ...
+
+    def refused(self, limit: int = REFUSALS, mac: str = "") -> list[Birth]: ...
+
+    def macs(self) -> list[tuple[str, Birth]]: ...
+
+
+class Fetched(Protocol):
+    """What machines fetched (`footprints.Footprints`, or the part of it that may be seen)."""
+
+    def read(self) -> dict[str, Prints]: ...
+
+
+Declared = Mapping[str, tuple[str, str]]
+"""MAC → (address of the host that declares it, its name)."""
+
+
+class Births:
+    """The view of whatever is declared: births, the access log, and a run where there is one. No I/O until asked."""
+
+    def __init__(self, name: str, declared: Callable[[], Declared], inbox: Records, footprints: Fetched,
+                 images: Mapping[str, str], run: RunView | None = None) -> None:
         """`images`: digest → name."""
-        self._name, self._inbox, self._footprints, self._images, self._run = fleet.name, inbox, footprints, images, run
-        self._declared = declared(fleet)
+        self._name, self._inbox, self._footprints, self._images, self._run = name, inbox, footprints, images, run
+        self._declares = declared
 
     @property
     def fleet(self) -> str:
         return self._name
+
+    @property
+    def _declared(self) -> Declared:
+        return self._declares()
 
     def happenings(self, limit: int, mac: str = "") -> Sequence[Happening]:
         found = [self._accepted(birth) for birth in self._inbox.latest(limit, mac)]
@@ -109,6 +133,7 @@ class FleetBirths:
 
     def unclaimed(self) -> Sequence[Unclaimed]:
         found: dict[str, Unclaimed] = {}
+        known = self._declared
         seen = [Unclaimed(mac, str(birth["born"]), str(birth.get("from", "")), "was born", 1)
                 for mac, birth in self._inbox.macs()]
         seen += [Unclaimed(str(r["mac"]), str(r["time"]), str(r["from"]), "posted a birth", 1)
@@ -116,7 +141,7 @@ class FleetBirths:
         seen += [Unclaimed(mac, prints.last, prints.source, "asked for boot files", prints.times)
                  for mac, prints in self._footprints.read().items()]
         for each in sorted(seen, key=lambda u: u.last):
-            if each.mac and each.mac not in self._declared:
+            if each.mac and each.mac not in known:
                 before = found.pop(each.mac, None)
                 found[each.mac] = _joined(before, each) if before else each
         return list(found.values())
@@ -161,6 +186,15 @@ class FleetBirths:
         mac = str(record.get("mac", ""))
         return Happening(str(record.get("time", "")), mac, self._host(mac), "", str(record.get("from", "")), "", "", "",
                          False, str(record.get("reason", "")))
+
+
+class FleetBirths(Births):
+    """The view of one fleet: its inbox, its access log, and a run where there is one."""
+
+    def __init__(self, fleet: Fleet, inbox: Records, footprints: Fetched, images: Mapping[str, str],
+                 run: RunView | None = None) -> None:
+        found = declared(fleet)
+        super().__init__(fleet.name, lambda: found, inbox, footprints, images, run)
 
 
 def declared(fleet: Fleet) -> dict[str, tuple[str, str]]:

@@ -37,9 +37,10 @@ def make_authority(key_path: Path, path: Path) -> None:
 
 def make_server(folder: Path, name: str) -> None:
     from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     key = _key()
-    certificate = _issue(folder, key, "fleet midwife", [x509.DNSName(name)], x509.ExtendedKeyUsageOID.SERVER_AUTH,
+    certificate = _issue(folder, key, "fleet midwife", [x509.DNSName(name)], ExtendedKeyUsageOID.SERVER_AUTH,
                          _START, _END)
     write_file(folder / "api-key.pem", _pem_key(key))
     write_file(folder / "api.pem", _pem(certificate), 0o644)
@@ -48,10 +49,11 @@ def make_server(folder: Path, name: str) -> None:
 def make_client(folder: Path, uri: str, now: float, days: int) -> tuple[str, float, bytes]:
     """Serial (hex, upper case), end (seconds since the epoch) and the identity file. Raises ValueError, OSError."""
     from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     key, start = _key(), datetime.datetime.fromtimestamp(now, datetime.UTC).replace(microsecond=0)
     end = start + datetime.timedelta(days=days)
-    certificate = _issue(folder, key, uri, [x509.UniformResourceIdentifier(uri)], x509.ExtendedKeyUsageOID.CLIENT_AUTH,
+    certificate = _issue(folder, key, uri, [x509.UniformResourceIdentifier(uri)], ExtendedKeyUsageOID.CLIENT_AUTH,
                          start - _EARLIER, end)
     serial = f"{certificate.serial_number:X}"
     return (serial if len(serial) % 2 == 0 else f"0{serial}", end.timestamp(),

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from providers.midwife.api.wire import Reply, Request, Route
 
 if TYPE_CHECKING:
-    from providers.midwife.service import Midwife
+    from providers.midwife.service.midwife import Midwife
 
 
 def routes(midwife: Midwife) -> Sequence[Route]:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from aiohttp import web
 from planner.model import FleetError
 from providers.boot.net import Acceptor, LoopThread, quiet_logger
 from providers.midwife.api.wire import PREFIX, ApiError, Caller, Reply, Request, Route, of_fleet_error
+from providers.midwife.rates import Bucket
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -41,8 +43,10 @@ class ApiServer:
     """Serves routes on bound, listening TCP sockets, from `start` to `stop`."""
 
     def __init__(self, socks: Sequence[socket.socket], tls: ssl.SSLContext, callers: Callers, routes: Sequence[Route],
-                 guard: Guard = lambda _request: None) -> None:
+                 guard: Guard = lambda _request: None, say: Callable[[str], None] = lambda _line: None) -> None:
+        """`say` gets a line for every identity that is turned away."""
         self._socks, self._tls, self._callers, self._guard = socks, tls, callers, guard
+        self._say, self._told = say, Bucket(1.0, 20.0)
         self._routes = routes
         self._loop = LoopThread("midwife-api")
         self._workers = ThreadPoolExecutor(WORKERS, "midwife-api")
@@ -126,6 +130,8 @@ class ApiServer:
                 raise ApiError("stopping", "the midwife ends", retry=5)
             return await handler(request)
         except ApiError as error:
+            if error.code == "denied" and self._told.take(1.0, time.monotonic()):
+                self._say(f"warning: a call from {request.remote} was refused: {error}")
             return _problem(error)
         except FleetError as error:
             return _problem(of_fleet_error(error))
