@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,11 +12,20 @@ from planner.catalog import Operation
 from planner.model import Attrs, Diagnostic, FleetError, Image, ReadFailed, SecretRef, Step, StepFailed
 from planner.ports import Call, OpenContext
 from providers.boot.images import Images, Manifest
-from providers.boot.staging import build_number, disk_macs, shown, way_of
+from providers.boot.machines import (
+    BORN_FACTS,
+    NetbootSettings,
+    advice,
+    check_build,
+    mac_of,
+    network_boots,
+    play_external,
+    with_problem,
+)
+from providers.boot.staging import disk_macs, shown, way_of
 from providers.boot.trail import Trail
 from providers.midwife.desk import ACCEPTED, Desk
 from providers.midwife.inbox import Birth, Inbox
-from providers.midwife.message import BadMessage, normal_mac
 from providers.midwife.standing import Boot, Standing, Standings, Way
 
 if TYPE_CHECKING:
@@ -29,17 +37,7 @@ SERVED = frozenset({"boot.stage", "power.boot", "power.manual", "birth.wait", "i
 """Operations that need the servers up."""
 
 DEFAULT_PORTS: Mapping[str, int] = {"tftp": 69, "http": 80, "birth": 443}
-BORN_FACTS = ("uuid", "serial", "mac", "ip", "certificate", "thumbprint", "version", "build", "image", "born")
 POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class NetbootSettings:
-    """What DHCP would tell a machine: the TFTP server's address and port, and the boot loader's file name."""
-
-    host: str
-    port: int
-    file: str
 
 
 class BootSession:
@@ -73,11 +71,10 @@ class BootSession:
     def observe(self, operation: Operation, call: Call) -> Attrs | None:
         """boot.stage/unstage: {"staged": digest or None, …} (see `staging`). A wait: the facts of the birth that
         answers what is staged now, None while there is none (a resumed run then restages and restarts that host)."""
-        mac = _mac(call)
+        mac = mac_of(call)
         try:
             if operation.kind == "wait":
-                born = self.desk.birth(mac)
-                return _facts(born) if born is not None else None
+                return self.birth(mac)
             asked = {"staged", *(call.before or {}), *(call.after or {})}
             return {name: value for name, value in shown(self.standings.get(mac)).items() if name in asked}
         except (OSError, FleetError) as error:
@@ -103,7 +100,7 @@ class BootSession:
 
     def stage(self, call: Call) -> Attrs:
         """Stand the image `after["staged"]` for this MAC. Idempotent; run again to restage after ports changed."""
-        mac, wanted = _mac(call), str((call.after or {}).get("staged") or "")
+        mac, wanted = mac_of(call), str((call.after or {}).get("staged") or "")
         manifest = self._manifest(wanted, str(call.declared.get("image") or ""))
         way, spent = self._way(call, manifest)
         try:
@@ -146,7 +143,7 @@ class BootSession:
 
     def unstage(self, call: Call) -> Attrs:
         """Nothing is served to this MAC any more."""
-        mac = _mac(call)
+        mac = mac_of(call)
         try:
             self.desk.unstage(mac)
         except OSError as error:
@@ -157,15 +154,15 @@ class BootSession:
 
     def wait(self, call: Call) -> Attrs:
         """Until the MAC's birth after this staging is accepted. Raises StepFailed: stopped, or the deadline."""
-        mac, told = _mac(call), ""
+        mac, told = mac_of(call), ""
         door = self._watch(mac)
         while True:
             if door is not None:
                 door.look(call)
-            born = self.desk.birth(mac)
-            if born is not None:
-                facts = _facts(born)
-                self._check_build(mac, facts)
+            facts = self.birth(mac)
+            if facts is not None:
+                standing = self.standings.get(mac)
+                check_build(mac, facts, standing.build if standing is not None else "")
                 self._play_external(mac, facts)
                 return facts
             reason = self._reason(mac)
@@ -175,20 +172,9 @@ class BootSession:
             if call.stop.is_set():
                 raise StepFailed("stopped while waiting for a birth", f"{mac}: {reason}")
             if self._context.clock.now() >= call.deadline:
-                raise StepFailed("no birth before the deadline", f"{mac}: {reason}", self._advice(mac))
+                raise StepFailed("no birth before the deadline", f"{mac}: {reason}", advice(reason))
             with self.trail.changed:
                 self.trail.changed.wait(POLL_SECONDS)
-
-    def _check_build(self, mac: str, facts: Attrs) -> None:
-        """Raises StepFailed where the machine runs something else than what was staged for it."""
-        standing = self.standings.get(mac)
-        wanted, runs = build_number(standing.build if standing is not None else ""), str(facts.get("build") or "")
-        if wanted and runs and wanted != runs:
-            raise StepFailed(
-                "the machine runs another build than its image", f"{mac}: born as build {runs}; image "
-                f"{str(facts['image'])[:12]} is build {wanted}",
-                "look at its boot order and boot loader, and boot it again; or correct `build=` in the image's "
-                "boot.cfg")
 
     def _watch(self, mac: str) -> Watch | None:
         """Who looks at the host's own door where no payload announces its birth."""
@@ -203,17 +189,14 @@ class BootSession:
                      0.0 if inside else DOOR_SECONDS)
 
     def _reason(self, mac: str) -> str:
-        """Why there is no birth yet: what was seen from here, and with the twin also where the machine itself hangs."""
-        reason, house = self.trail.reason(mac), self._house()
-        problem = house.machine(mac).problem if house is not None else ""
-        return f"{reason}; the machine stopped ({problem})" if problem else reason
-
-    def _advice(self, mac: str) -> str:
-        if "no boot file fetched" in self.trail.reason(mac):
-            return "check that the machine was started, boots from the network, and is sent here by DHCP"
-        return "look at the machine's console, then resume"
+        return with_problem(self.trail.reason(mac), self._house(), mac)
 
     # --- seams for the power provider and the twin ------------------------------------------------------
+
+    def birth(self, mac: str) -> Attrs | None:
+        """The facts of the birth that answers what is staged for this MAC now; None while there is none."""
+        born = self.desk.birth(mac)
+        return _facts(born) if born is not None else None
 
     def expect(self, mac: str) -> None:
         """The machine is about to be restarted: only births from now on answer what is staged."""
@@ -232,16 +215,11 @@ class BootSession:
 
     def machine_boot(self, house: Any) -> Callable[[Any], None]:
         """What a machine of the twin runs when it is powered on: its network boot client."""
-        from providers.twin.netboot import insides, network_boot
+        def image(mac: str) -> str:
+            standing = self.standings.get(mac)
+            return standing.image if standing is not None else ""
 
-        settings, say, ports = self.netboot_settings(), self._context.say, self._ephemeral()
-
-        def boot(machine: Any) -> None:
-            standing = self.standings.get(machine.mac)
-            inside = insides(house, machine.mac, ports, standing.image if standing is not None else "")
-            network_boot(house, machine, settings.host, settings.port, settings.file, inside=inside, say=say)
-
-        return boot
+        return network_boots(house, self.netboot_settings(), self._ephemeral(), image, self._context.say)
 
     def _ephemeral(self) -> Mapping[int, int]:
         """The birth port where nobody chose it: to the firewall of a twin's host it counts as 443."""
@@ -259,26 +237,12 @@ class BootSession:
     def _heard(self, mac: str, what: str) -> None:
         """The desk has news. Stateless machines boot when they like: a birth counts even where no step waits for it."""
         self.trail.note(mac, what)
-        born = self.desk.birth(mac) if what == ACCEPTED and self._house() is not None else None
+        born = self.birth(mac) if what == ACCEPTED and self._house() is not None else None
         if born is not None:
-            self._play_external(mac, _facts(born))
+            self._play_external(mac, born)
 
     def _play_external(self, mac: str, facts: Attrs) -> None:
-        """A machine that boots outside of the twin was born: the twin plays its SDK door and vCenter's side."""
-        house = self._house()
-        try:
-            if house is None or not house.machine(mac).external:
-                return
-        except KeyError:
-            return  # boot files still stand for a machine that has left
-        wanted = ("build", "version", "image", "uuid", "serial", "ip", "certificate")
-        with self._playing:
-            try:
-                if house.door_certificate(facts["ip"]) == facts["certificate"]:
-                    return  # it runs already
-            except ConnectionRefusedError:
-                pass
-            house.complete_boot(mac, **{name: facts[name] for name in wanted})
+        play_external(self._house(), self._playing, mac, facts)
 
     def _open_servers(self, house: Any) -> Servers:
         from providers.boot.listen import addresses
@@ -341,14 +305,6 @@ class BootSession:
     @property
     def folder(self) -> Path:
         return self._context.folder
-
-
-def _mac(call: Call) -> str:
-    try:
-        return normal_mac(str(call.declared.get("mac") or call.facts.get("mac") or ""))
-    except BadMessage as error:
-        raise StepFailed("the host has no MAC address to boot by", str(call.address),
-                         "declare `mac` on the host") from error
 
 
 def _facts(born: Birth) -> Attrs:

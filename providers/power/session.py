@@ -12,7 +12,7 @@ from planner.ports import Call, OpenContext
 
 class PowerSession:
     """Needs of its peers: `vsphere.house` (None outside the twin); `boot.expect(mac)`, called before each restart;
-    `boot.desk.birth(mac)`, the birth that answers what is staged; and `boot.machine_boot(house)`, the network boot
+    `boot.birth(mac)`, the birth that answers what is staged; and `boot.machine_boot(house)`, the network boot
     client that a machine of the twin runs."""
 
     def __init__(self, context: OpenContext) -> None:
@@ -60,9 +60,9 @@ class PowerSession:
         A machine that was born already (it was power-cycled while another run listened) is left alone: whoever reset
         it now would do so while it is being configured.
         """
-        born = self._context.peer("boot").desk.birth(_mac(call))
+        born = self._context.peer("boot").birth(_mac(call))
         if born is not None:
-            call.report(f"{_who(call)} was born at {born['born'][:19]}Z: nothing to press")
+            call.report(f"{_who(call)} was born at {str(born['born'])[:19]}Z: nothing to press")
             return {}
         sentence = f"power on (or reset) {_who(call)} so that it boots from the network"
         call.report(sentence)

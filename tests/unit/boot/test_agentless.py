@@ -19,8 +19,8 @@ from pyVmomi import vim
 from planner.model import Address, SecretRef, StepFailed
 from planner.ports import Call
 from providers.boot.agentless import Doors, NotYet, SocketDoors, TwinDoors, Watch, identify, service_about
+from providers.boot.machines import BORN_FACTS
 from providers.boot.payload import thumbprint
-from providers.boot.session import BORN_FACTS
 from providers.boot.trail import Trail
 from providers.midwife.desk import Desk
 from providers.midwife.inbox import Inbox
