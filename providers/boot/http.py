@@ -166,9 +166,7 @@ class _Answer:
                 await response.write_eof()
             except OSError:
                 self._log(499)
-                if self._request.transport is not None:
-                    self._request.transport.abort()  # half an answer must not pass for a whole one
-                raise
+                raise  # aiohttp closes the connection: half an answer must not pass for a whole one
         self._log(response.status)
         if not self._head and end == size:  # a download that was resumed ends with the last byte, too
             await asyncio.to_thread(content.done)

@@ -1,7 +1,7 @@
-"""Sockets and the event loop that serve boot files and births: bound before the first step, closed with the session.
+"""Sockets and the event loop that serve boot files: bound before the first step, closed with the session.
 
-`serve` accepts by itself instead of leaving it to asyncio, because half-open sockets must be seen to be closed:
-before their TLS handshake ends, asyncio shows them to nobody.
+`Acceptor` accepts by itself instead of leaving it to asyncio, which bounds neither the number nor the patience of
+connections.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import errno
 import logging
 import socket
-import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -24,11 +23,12 @@ from planner.model import Diagnostic, FleetError
 T = TypeVar("T")
 
 MAX_CONNECTIONS = 256
-HANDSHAKE_SECONDS = 5.0
 STALL_SECONDS = 120.0
 """An answer of which the peer's kernel takes nothing for so long is given up."""
 CROWDED_STALL_SECONDS = 5.0
 """The same, at most, while others wait for a connection."""
+CROWDED_IDLE_SECONDS = 1.0
+"""And for a request, at most: who has just connected is given that long to ask."""
 
 
 def bind(kind: str, host: str, port: int) -> socket.socket:
@@ -135,8 +135,7 @@ class _Connection:
             if self.busy:  # an answer by sendfile has its own hold on the socket, and learns it so
                 with suppress(OSError):
                     self.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-            with suppress(AttributeError):  # before Python 3.11.4 a TLS transport that is closed already raises it
-                self.transport.abort()
+            self.transport.abort()
         elif self.task is not None:
             self.task.cancel()
 
@@ -144,16 +143,16 @@ class _Connection:
 class Acceptor:
     """Accepts connections for an aiohttp server and bounds each of them in time, and all of them in number.
 
-    `idle`: seconds that a connection may spend without a request being answered (handshake, headers, pauses).
-    `lifetime`: seconds that it may live at all. When `limit` of them are open, the oldest one that is not being
-    answered makes room, or the one whose answer has not moved for longest; when all move, newcomers wait in the
-    kernel. So neither half-open sockets nor slow readers keep an honest machine out.
+    `idle`: seconds that a connection may spend without a request being answered (headers, pauses). `lifetime`: seconds
+    that it may live at all. When `limit` of them are open, patience is short: the oldest that asks nothing makes room,
+    or the one whose answer has not moved for longest; when all move, newcomers wait in the kernel. So neither
+    half-open sockets nor slow readers keep an honest machine out.
     """
 
     def __init__(self, sock: socket.socket, protocol: Callable[[], asyncio.Protocol], *, idle: float,
-                 lifetime: float, tls: ssl.SSLContext | None = None, limit: int = MAX_CONNECTIONS,
+                 lifetime: float, limit: int = MAX_CONNECTIONS,
                  stall: float = STALL_SECONDS) -> None:
-        self._sock, self._protocol, self._tls = sock, protocol, tls
+        self._sock, self._protocol = sock, protocol
         self._idle, self._lifetime, self._limit, self._stall = idle, lifetime, limit, stall
         self._open: OrderedDict[int, _Connection] = OrderedDict()
         self._of: dict[asyncio.BaseTransport, _Connection] = {}
@@ -202,33 +201,35 @@ class Acceptor:
             connection.task.add_done_callback(partial(self._connected, serial, connection, client))
 
     async def _connect(self, connection: _Connection, client: socket.socket) -> None:
-        connection.transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-            self._protocol, client, ssl=self._tls,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._tls else None,
-            ssl_shutdown_timeout=1.0 if self._tls else None)
+        loop = asyncio.get_running_loop()
+        connection.transport, _ = await loop.connect_accepted_socket(self._protocol, client)
         self._of[connection.transport] = connection
 
     def _connected(self, serial: int, connection: _Connection, client: socket.socket, task: asyncio.Task[None]) -> None:
-        """The handshake is over, one way or another; a task may also be cancelled before its first step."""
+        """aiohttp has it, or it is over; a task may also be cancelled before its first step."""
         if task.cancelled() or task.exception() is not None:
             self._open.pop(serial, None)
             client.close()
 
     def _make_room(self, allowed: int) -> bool:
         """Whether at most `allowed` connections are open, if need be after dropping some."""
-        if len(self._open) <= allowed:
-            return True
-        self._forget_ended()
-        for serial, connection in list(self._open.items()):
-            if len(self._open) <= allowed:
-                return True
-            if not connection.busy:
-                self._drop(serial)
         if len(self._open) > allowed:
-            serial = min(self._open, key=lambda s: self._open[s].since)
-            if self._now() - self._open[serial].since > min(CROWDED_STALL_SECONDS, self._stall):
-                self._drop(serial)
-        return len(self._open) <= allowed
+            self._forget_ended()
+        while len(self._open) > allowed:
+            serial = max(self._open, key=self._impatience)
+            if self._impatience(serial) < 0:
+                return False
+            self._drop(serial)
+        return True
+
+    def _impatience(self, serial: int) -> float:
+        """Seconds that a connection has outstayed what a crowd allows; what asks nothing goes first."""
+        connection = self._open[serial]
+        still = self._now() - connection.since
+        if connection.busy:
+            return still - min(CROWDED_STALL_SECONDS, self._stall)
+        over = still - min(CROWDED_IDLE_SECONDS, self._idle)
+        return over + self._lifetime if over >= 0 else over
 
     def _drop(self, serial: int) -> None:
         self._open[serial].end()

@@ -52,9 +52,22 @@ Hosts
 - nobody starts the machine .................. tests/faults/test_apply_births.py::test_a_machine_that_nobody_starts_in_time
 - birth forged, replayed, unknown MAC ........ tests/faults/test_birth.py::test_forged_replayed_unknown_and_another_body
 - a 10 MB body ............................... tests/faults/test_birth.py::test_a_body_of_ten_megabytes_is_refused_early
-- half-open sockets .......................... tests/faults/test_birth.py::test_half_open_sockets_are_closed_and_starve_nobody
+- half-open sockets .......................... tests/faults/test_birth.py::test_600_half_open_sockets_starve_nobody
 - TFTP ../, absolute paths, write requests ... tests/faults/test_tftp.py::test_bad_requests_get_an_error
 - TFTP symlinks .............................. tests/faults/test_tftp.py::test_a_link_out_of_the_image_is_not_followed
+- malformed TFTP packets ..................... tests/faults/test_tftp.py::test_junk_leaves_the_listener_alone
+- 10,000 junk packets ........................ tests/faults/test_tftp.py::test_ten_thousand_junk_packets_stop_nothing
+- duplicated ACKs ............................ tests/faults/test_tftp.py::test_duplicated_acks_do_not_double_the_stream
+- ACKs from a stray port ..................... tests/faults/test_tftp.py::test_strangers_and_junk_cannot_disturb_a_transfer
+- a machine that vanishes in mid-transfer .... tests/faults/test_tftp.py::test_a_client_that_vanishes_in_the_middle_is_forgotten
+- the same, by HTTP .......................... tests/faults/test_http.py::test_a_machine_that_vanishes_in_the_middle_is_noted
+- 600 machines at once ....................... tests/faults/test_tftp.py::test_six_hundred_machines_at_once_are_served
+- 1 % packet loss, TFTP and HTTP ............. tests/faults/test_packet_loss.py::test_transfers_end_and_bytes_are_equal
+- half-open HTTP ............................. tests/faults/test_http.py::test_half_open_connections_are_closed
+- slow readers ............................... tests/faults/test_http.py::test_slow_readers_keep_nobody_out
+- TFTP process killed, or hanging ............ tests/faults/test_tftp_process.py::test_machines_get_their_files_when_the_process_dies_or_hangs
+- TFTP process that does not stay up ......... tests/faults/test_tftp_process.py::test_a_process_that_does_not_stay_up_is_a_named_error
+- nothing outlives a killed command .......... tests/faults/test_tftp_process.py::test_a_killed_parent_leaves_no_process_and_no_port
 - neither password, clock skew, another
   vCenter's host, no answer at AddHost ....... tests/faults/test_apply_hosts.py::test_resume_after_the_trouble_is_over
 - an NFS export that cannot be reached ....... tests/faults/test_apply_hosts.py::test_an_export_that_cannot_be_reached

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from providers.boot import net
 from providers.boot.http import Limits
 from providers.boot.images import FileDigests
 from providers.boot.tree import Content, Forbidden, Gone
@@ -190,18 +191,19 @@ def slow_readers(stack: ExitStack, site: HttpSite, count: int, path: bytes = b"b
 def test_a_reader_that_reads_nothing_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(bytes(60_000_000))
-    with http_site({"big": Content(FileDigests().read(path), "big")}, limits=Limits(stall=0.5)) as site, \
+    with http_site({"big": Content(FileDigests().read(path), "big")}, limits=Limits(idle=300, stall=0.5)) as site, \
             ExitStack() as stack:
         slow_readers(stack, site, 3)
         until(lambda: [entry[2] for entry in site.log] == [499] * 3)
 
 
-def test_slow_readers_keep_nobody_out(tmp_path: Path) -> None:
+def test_slow_readers_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "CROWDED_STALL_SECONDS", 0.3)
     path = tmp_path / "big"
     path.write_bytes(bytes(60_000_000))
     contents: dict[str, Content | Exception] = {
         "big": Content(FileDigests().read(path), "big"), "small": Content(b"hello", "small")}
-    with http_site(contents, limits=Limits(stall=1.0, connections=8)) as site, ExitStack() as stack:
+    with http_site(contents, limits=Limits(connections=8)) as site, ExitStack() as stack:
         slow_readers(stack, site, 20)
         assert site.get("/small")[::2] == (200, b"hello")
 

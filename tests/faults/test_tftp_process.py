@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from planner.model import FleetError
 from providers.boot.net import bind
 from providers.boot.pair import Settings
 from providers.boot.tftp_server import MAX_DEATHS
@@ -115,19 +116,29 @@ def test_transfers_under_way_are_written_down_at_the_end() -> None:
 
 PARENT = """
 import sys, time
-from tests.support.tools import need_ipv6
 from tests.support.tftp_site import tftp_site
-with tftp_site() as at:
+with tftp_site(command=eval(sys.argv[1])) as at:
     while at.tftp.pid is None or not at.tftp._child.spoken:
         time.sleep(0.01)
     print(at.tftp.pid, at.server[1], flush=True)
     time.sleep(120)
 """
 
+DEAF = """
+import sys, time
+from providers.boot import pair, tftpd
+def serve(sock, *_):
+    pair.send(sock, pair.Beat())
+    time.sleep(120)
+tftpd.serve = serve
+tftpd.main(sys.argv[1:])
+"""
 
-@pytest.mark.parametrize("stopped", [False, True])
-def test_a_killed_parent_leaves_no_process_and_no_port(stopped: bool) -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+
+@pytest.mark.parametrize(("command", "stopped"), [((), False), ((), True), ((sys.executable, "-c", DEAF), False)])
+def test_a_killed_parent_leaves_no_process_and_no_port(command: tuple[str, ...], stopped: bool) -> None:
+    """Not even where the process is stopped, or no longer looks at the pair."""
+    with subprocess.Popen([sys.executable, "-c", PARENT, repr(command)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid, port = (int(word) for word in parent.stdout.readline().split())
         if stopped:
@@ -196,16 +207,22 @@ def test_a_folder_with_modules_of_the_same_names_is_not_imported_from(tmp_path: 
         assert tftp_fetch(*at.server, "x") == CONTENT
 
 
-def test_root_binds_the_usual_port_and_nobody_serves_it() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("not root: ports below 1024 cannot be bound")
-    with tftp_site(host="127.0.0.69", port=69) as at:  # an address that nobody else has servers on
+def test_the_usual_port_is_bound_by_root_and_served_by_nobody() -> None:
+    root = os.geteuid() == 0
+    usual = ("127.0.0.69", 69)  # an address that nobody else has servers on
+    if not root and int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) > 69:
+        with pytest.raises(FleetError, match="Permission denied") as caught:
+            bind("tftp", *usual)
+        assert "need root" in caught.value.diagnostics[0].remedy
+        return
+    with tftp_site(host=usual[0], port=usual[1]) as at:
         pid = serving(at)
         assert at.server == ("127.0.0.69", 69)
         lines = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        assert set(lines["Uid"].split()) == {"65534"}
-        assert set(lines["Gid"].split()) == {"65534"}
-        assert lines["Groups"].split() == []
+        if root:
+            assert set(lines["Uid"].split()) == {"65534"}
+            assert set(lines["Gid"].split()) == {"65534"}
+            assert lines["Groups"].split() == []
         assert int(lines["CapEff"], 16) == int(lines["CapPrm"], 16) == 0
         os.kill(pid, signal.SIGKILL)  # and another one can be started for the port
         until(lambda: at.tftp.pid not in (pid, None))
