@@ -193,15 +193,21 @@ class Run:
         return self._ids.get(address, "")
 
     def declared(self, root: Address) -> Attrs:
-        """What the plan (else the recorded state, else the file) says about the root of a step."""
+        """What the plan (else the recorded state, else the file) says about the root of a step.
+
+        What only a file can say (a password) does not outlive its line there.
+        """
         change = self.changes.get(root)
         recorded = self.recorded.get(root)
         attributes: dict[str, Any] = dict(recorded.attributes) if recorded else {}
         resource = self.engine.fleet.resources.get(root)
+        fields = self.engine.catalog.types[root.rtype].fields
         if resource is not None:
+            attributes = {k: v for k, v in attributes.items() if k not in fields or fields[k].observed}
             attributes.update(resource.attributes)
         if change is not None:
-            attributes.update(change.before or {})
+            attributes.update({k: v for k, v in (change.before or {}).items()
+                               if resource is None or k not in fields or fields[k].observed})
             attributes.update(change.after or {})
         return attributes
 

@@ -108,10 +108,13 @@ class BootProvider:
         return self._digests(fleet, fetch=False)
 
     def _digests(self, fleet: Fleet, *, fetch: bool) -> Mapping[str, str]:
+        from providers.boot.staging import unsuited
+
         block = fleet.providers.get("boot", {})
         _no_remote_midwife(block)
         images = self.images(block)
         digests: dict[str, str] = {}
+        loaders: dict[str, str] = {}
         problems: list[Diagnostic] = []
         for name, image in fleet.images.items():
             try:
@@ -120,23 +123,31 @@ class BootProvider:
                 problems.extend(error.diagnostics)
             else:
                 if found is not None:
-                    digests[name] = found.digest
+                    digests[name], loaders[name] = found.digest, found.loader
+        problems.extend(each for each in unsuited(fleet, loaders) if each.severity == "error")
         if problems:
             raise FleetError(*problems)
         return digests
 
     def problems(self, fleet: Fleet) -> Iterable[Diagnostic]:
-        """What is wrong offline: for `fleet validate`. Images that cannot be read are `image_digests`' affair."""
+        """What is wrong offline, and warnings that no plan gives: for `fleet validate`. Images that cannot be read are
+        `image_digests`' affair."""
         from providers.boot.listen import problems as listen_problems
         from providers.boot.rules import birth_problems
 
-        found = (*birth_problems(fleet), *listen_problems(fleet))
-        if not fleet.providers.get("boot", {}).get("dhcp"):
-            return found
+        yield from birth_problems(fleet)
+        yield from listen_problems(fleet)
+        if not fleet.images:
+            return
         from providers.boot.dhcp import check, survey
+        from providers.boot.staging import unsuited
 
-        images = self.images(fleet.providers["boot"])
-        return *found, *check.problems(fleet, survey.outlines(fleet, images, fetch=False)[0])
+        block = fleet.providers.get("boot", {})
+        known = survey.outlines(fleet, self.images(block), fetch=False)[0]
+        loaders = {name: outline.loader for name, outline in known.items()}
+        yield from (each for each in unsuited(fleet, loaders) if each.severity == "warning")
+        if block.get("dhcp"):
+            yield from check.problems(fleet, known)
 
     def images(self, block: Attrs) -> Images:
         """Shared by all sessions of this process, so that unchanged files are hashed once. `block`: provider.boot."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from planner.model import Attrs, Fleet
+from planner.model import Attrs, Diagnostic, Fleet
 from providers.midwife.message import BadMessage, normal_mac
 from providers.midwife.standing import Standing, Way
 
@@ -39,6 +39,22 @@ def build_number(text: str) -> str:
     """The last number of a `build=` line: "8.0.3-0.0.24022510" → "24022510"; "" where it ends in none."""
     found = re.search(r"(?:\A|[-.])([0-9]{4,})\Z", text.strip())
     return found.group(1) if found else ""
+
+
+def unsuited(fleet: Fleet, loaders: Mapping[str, str]) -> Iterable[Diagnostic]:
+    """Hosts whose image cannot do what they ask of it. `loaders`: image name → its loader, of images that are known."""
+    for resource in fleet.resources.values():
+        declared, loader = resource.attributes, loaders.get(str(resource.attributes.get("image") or ""), "")
+        if resource.address.type != "host" or resource.address.child_type or not loader:
+            continue
+        if isinstance(declared.get("install"), Mapping) and loader != "mboot":
+            yield Diagnostic("error", "this image cannot be installed by a script",
+                             f"install; image {declared['image']} boots by loader {loader}", resource.mark,
+                             resource.address, "`install` needs an image of ESXi 5 or later")
+        if loader == "legacy" and declared.get("birth") != "agentless":
+            yield Diagnostic("warning", "this image has no Python that could announce a birth",
+                             f"image {declared['image']}, of ESX 3.5 or 4", resource.mark, resource.address,
+                             "declare `birth: agentless`")
 
 
 def disk_macs(fleet: Fleet) -> frozenset[str]:

@@ -23,6 +23,7 @@ Rule = dict[str, Any]
 
 FIXED: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "birth": ({}, FIRST),
+    "installation": (FIRST, EDITED["another host is installed"]),
     "changes": (FIRST, EDITED["everything on the host changes"]),
     "move": (FIRST, EDITED["the host moves and loses all"]),
     "leave": (FIRST, EDITED["the host leaves"]),
@@ -133,7 +134,7 @@ class Injection:
 
 
 @functools.cache
-def _base(name: str) -> tuple[Any, Path, dict[str, str], float]:
+def _base(name: str) -> tuple[Any, Path, dict[str, dict[str, Any]], float]:
     """A folder with the first fleet of a fixed pair applied; made once, copied by each example."""
     holder = quick_folder()
     folder = holder.__enter__()  # lives as long as the process, and with its folder

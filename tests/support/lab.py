@@ -50,7 +50,7 @@ CATALOG = catalog()
 
 
 def secret(reference: SecretRef) -> str:
-    return {"env:ROOT": "s3cret!"}[reference.reference]
+    return {"env:ROOT": "s3cret!", "env:FIRST": "F1rst!pass"}[reference.reference]
 
 
 def fleet(resources: Mapping[str, Mapping[str, Any]], **more: Any) -> Fleet:
@@ -105,7 +105,7 @@ class Lab:
     """`folder` outlives a kill; everything else is opened anew by each `open`."""
 
     folder: Path
-    staged: dict[str, str] = field(default_factory=dict)
+    staged: dict[str, dict[str, Any]] = field(default_factory=dict)
     clock: Ticking = field(default_factory=Ticking)
     hook: Callable[[str, str], None] = lambda _point, _step: None
     parallelism: int = 1

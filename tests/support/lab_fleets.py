@@ -1,4 +1,4 @@
-"""Random valid fleets for the lab, and three fixed pairs."""
+"""Random valid fleets for the lab, and some fixed pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def _host(name: str, cluster: str, body: dict[str, Any]) -> dict[str, dict[str, 
         "name": f"{name}.lab.example", "mac": f"52:54:00:00:00:1{number}", "cluster": f"cluster.{cluster}",
         "image": "esxi8", "root_password": {"$secret": "env:ROOT"}}}
     for kind, value in body.items():
-        if kind in ("dns", "ntp", "syslog"):
+        if kind == "host":
+            found[at] |= value
+        elif kind in ("dns", "ntp", "syslog"):
             found[f"{at}.{kind}"] = value
         else:
             for label, attributes in value.items():
@@ -37,6 +39,8 @@ def whole(hosts: dict[str, tuple[str, dict[str, Any]]], clusters: dict[str, dict
                                     for k, v in attributes.items()} for a, attributes in found.items()}
 
 
+ONCE = {"netboot": "once"}
+INSTALLED = {"install": {"disk": "first"}, "initial_root_password": {"$secret": "env:FIRST"}}
 MTU = st.sampled_from([1500, 9000])
 
 
@@ -45,7 +49,8 @@ def bodies(draw: st.DrawFn, export: dict[str, str]) -> dict[str, Any]:
     """What hangs on one host: always consistent in itself. Hosts share datastores, and so their exports."""
     nics = draw(st.permutations(["vmnic1", "vmnic2", "vmnic3"]))
     switches = draw(st.sets(st.sampled_from(["vSwitch1", "vSwitch2"])))
-    body: dict[str, Any] = {"vswitch": {}, "portgroup": {}, "vmkernel": {}, "nfs": {}, "service": {}, "option": {}}
+    body: dict[str, Any] = {"vswitch": {}, "portgroup": {}, "vmkernel": {}, "nfs": {}, "service": {}, "option": {},
+                            "host": draw(st.sampled_from([{}, {}, ONCE]))}
     if draw(st.booleans()):
         body["vswitch"]["vSwitch0"] = {"uplinks": draw(st.sampled_from([["vmnic0"], sorted(["vmnic0", nics[0]])])),
                                        "mtu": draw(MTU)}
@@ -101,6 +106,9 @@ _BODY: dict[str, Any] = {
 FIRST = whole({"esx01": ("prod", _BODY)}, _PROD)
 EDITED: dict[str, dict[str, Any]] = {
     "another host is born": whole({"esx01": ("prod", _BODY), "esx02": ("prod", _BODY)}, _PROD),
+    "another host is installed": whole({"esx01": ("prod", _BODY), "esx02": ("prod", {**_BODY, "host": INSTALLED})},
+                                       _PROD),
+    "another host boots once": whole({"esx01": ("prod", _BODY), "esx02": ("prod", {**_BODY, "host": ONCE})}, _PROD),
     "everything on the host changes": whole({"esx01": ("prod", {
         "vswitch": {"vSwitch0": {"uplinks": ["vmnic0", "vmnic1"], "mtu": 9000},
                     "vSwitch1": {"uplinks": ["vmnic2"], "mtu": 1500}},

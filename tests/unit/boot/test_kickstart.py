@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 from passlib.hash import sha512_crypt  # type: ignore[import-untyped]
 
-from planner.model import Attrs, SecretRef, StepFailed
+from planner.model import Attrs, FleetError, SecretRef, StepFailed
 from planner.ports import Call
+from providers.boot import BootProvider
 from providers.boot.kickstart import crypted, disk, first_boot_archive, render
 from providers.boot.payload import message, post, thumbprint
 from providers.boot.staging import build_number, shown, way_of
 from providers.midwife.standing import Standing
-from tests.unit.boot.kit import MACS, FakeHouse, Site, certificate, make_image, operations, site
+from tests.unit.boot.kit import MACS, FakeHouse, Site, certificate, make_fleet, make_image, operations, site
 
 MAC, FOLDER = MACS[0], "01-52-54-00-00-00-11"
 PASSWORD = "first & only, straße"
@@ -280,3 +281,22 @@ def test_a_birth_from_an_older_boot_is_refused(tmp_path: Path) -> None:
         fetched(found)
         assert born(found, options, bytes.fromhex(standing.boot.key)) == 401
         assert "superseded" in json.dumps(found.boot.inbox.refused())
+
+
+@pytest.mark.parametrize(("loader", "declared", "said"), [
+    ("linux", {"install": {"disk": "first"}}, "error: this image cannot be installed by a script"),
+    ("legacy", {}, "warning: this image has no Python that could announce a birth"),
+    ("legacy", {"birth": "agentless"}, ""), ("mboot", {"install": {"disk": "first"}}, ""), ("linux", {}, "")])
+def test_what_an_image_cannot_do_is_known_before_apply(tmp_path: Path, loader: str, declared: dict[str, Any],
+                                                       said: str) -> None:
+    folder = make_image(tmp_path / "image", boot_cfg=f"loader={loader}\nkernel=b.b00\nmodules=jumpstrt.gz\n")
+    fleet = make_fleet(folder, (MAC,))
+    address, resource = next(iter(fleet.resources.items()))
+    fleet = replace(fleet, resources={address: replace(resource, attributes={**resource.attributes, **declared})})
+    provider = BootProvider()
+    try:
+        provider.image_digests(fleet)
+        found = list(provider.problems(fleet))
+    except FleetError as error:
+        found = list(error.diagnostics)
+    assert [f"{each.severity}: {each.summary}" for each in found] == ([said] if said else [])
