@@ -77,8 +77,8 @@ def _boot(given: ProgramInput) -> tuple[Draft, ...]:
 
 def _revive(given: ProgramInput, live: LiveHost) -> Program:
     if isinstance((given.change.after or {}).get("install"), Mapping):
-        return Program(blocked="it does not answer, and booting it from the network would install it anew: start it, or "
-                               f"plan with --replace '{given.change.address}'")
+        return Program(blocked="it does not answer, and booting it from the network would install it anew: start it, "
+                               f"or plan with --replace '{given.change.address}'")
     tail = (VERIFY,) if live.in_maintenance else (VERIFY, EXIT)
     ends = Diagnostic(
         "warning", "virtual machines are registered on this host, which does not answer", _names(live.vms),
