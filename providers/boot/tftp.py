@@ -82,6 +82,7 @@ class TftpLoop:
     def run(self, turned: Callable[[float], None]) -> None:
         """Serve. `turned(now)` is called after every turn, a few times a second at least."""
         checked = 0.0
+        turned(time.monotonic())  # the first sign of life
         while self._running:
             for descriptor, _ in self._poll.poll(TICK if self._transfers else IDLE_TICK):
                 transfer = self._by_fd.get(descriptor)
