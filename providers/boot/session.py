@@ -198,10 +198,10 @@ class BootSession:
         born = self.desk.birth(mac)
         return _facts(born) if born is not None else None
 
-    def expect(self, mac: str) -> None:
-        """The machine is about to be restarted: only births from now on answer what is staged."""
+    def expect(self, mac: str, *, again: bool = True) -> None:
+        """The machine is about to be restarted: only births from now on answer what is staged (see `Desk.expect`)."""
         try:
-            self.desk.expect(mac)
+            self.desk.expect(mac, again=again)
         except OSError as error:
             raise StepFailed("the restart could not be written down", str(error), "free space") from error
         self.trail.restart(mac)

@@ -96,9 +96,15 @@ class Desk:
             self._standings.put(fresh, durable=True)
             return fresh
 
-    def expect(self, mac: str) -> None:
-        """The machine is about to be restarted: births up to now no longer answer what is staged. Raises OSError."""
+    def expect(self, mac: str, *, again: bool = True) -> None:
+        """The machine is about to be restarted: births up to now no longer answer what is staged. Raises OSError.
+
+        Not `again`: a staging for one boot that is over stays so, and the machine starts from its disk.
+        """
         with self._lock:
+            found = self._standings.get(mac)
+            if found is not None and found.spent and not again:
+                return
             self._forget(self._standings.get(mac))
             self._standings.change(mac, lambda s: replace(s, generation=secrets.token_hex(8), boot=None, spent=False))
 

@@ -30,7 +30,7 @@ def press(workshop: Workshop, path: str, address: str, button: str, seconds: flo
         boot = cast(Any, place.session("boot"))
         boot.prepare([Step("power", Address.parse(address), "power.boot", None, None)])
         try:
-            boot.expect(mac)
+            boot.expect(mac, again=False)  # a button says nothing about installing it anew
         except StepFailed as problem:
             raise FleetError(Diagnostic("error", problem.summary, problem.detail, remedy=problem.remedy)) from None
         _start(house, mac, action, boot.machine_boot(house), seconds)

@@ -233,6 +233,8 @@ def test_a_restart_installs_again_and_the_way_back_boots_the_disk(here: Site) ->
     call = stage(here, boots="install", installs=INSTALLS)
     fetched(here)
     assert b"skip=1" in get(here, f"{FOLDER}/boot.cfg")
+    here.boot.expect(MAC, again=False)  # a person presses the button
+    assert b"skip=1" in get(here, f"{FOLDER}/boot.cfg")
     here.boot.expect(MAC)  # resumed: staged and restarted
     assert "ks" in fetched(here)
     here.boot.run(operations()["boot.unstage"], call)
