@@ -198,7 +198,7 @@ def _interrupted(path: Path) -> FleetError:
                                  remedy="fleet resume PATH, or fleet rollback PATH"))
 
 
-def damaged(path: Path, run: str, found: Scan) -> FleetError:
+def damaged(path: Path | str, run: str, found: Scan) -> FleetError:
     """The error for a damaged journal: the file, the record's number, what can be done."""
     return FleetError(Diagnostic(
         "error", "the journal is damaged",

@@ -25,10 +25,9 @@ from state.files import failure, make_folder, replace_file
 from state.journal import FileJournal, missing, read
 from state.lock import FileLock
 from state.records import scan
-from state.runs import run_infos
+from state.runs import run_infos, run_name
 from state.verify import verify
 
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _COMPRESS = 64 * 1024  # bytes of a state from which its history copy is compressed
 _KEYS = frozenset({"backend", "path"})
 
@@ -248,10 +247,7 @@ class LocalStore:
 
     def journal_path(self, run: str) -> Path:
         """Raises FleetError where `run` is no run's name."""
-        if not _RUN.match(run):
-            raise FleetError(Diagnostic("error", "not the name of a run", repr(run),
-                                        remedy="fleet state history PATH lists the runs."))
-        return self.folder / "runs" / f"{run}.jsonl"
+        return self.folder / "runs" / f"{run_name(run)}.jsonl"
 
     def _plan_path(self, run: str) -> Path:
         return self.journal_path(run).with_suffix(".plan")

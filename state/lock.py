@@ -69,10 +69,10 @@ class FileLock:
         except OSError as error:
             raise failure("the fleet cannot be locked", self._path, error) from error
         if descriptor < 0:
-            raise self._locked()
+            raise self.refusal()
         if self._leased():  # to somebody whose midwife does not run just now
             os.close(descriptor)
-            raise self._locked()
+            raise self.refusal()
         note = {"who": who(), "host": socket.gethostname(), "pid": os.getpid(), "since": now(),
                 "purpose": purpose, "reason": reason, **(more or {})}
         with contextlib.suppress(OSError):  # a full disk: the lock itself holds, only its label is missing
@@ -176,7 +176,8 @@ class FileLock:
             os.close(descriptor)
         return describe(note) if self._leased() else ""
 
-    def _locked(self) -> Locked:
+    def refusal(self) -> Locked:
+        """Who holds it, and what to do."""
         note = self.holder()
         remedy = "Wait until it ends. If that process is on a machine that is gone: fleet state unlock PATH."
         if "lease" in note:
@@ -198,6 +199,22 @@ class FileLock:
             return self.taken and os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
         except OSError:
             return False
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether there is a lock file with a note, held or left."""
+        try:
+            return self._path.stat().st_size > 0
+        except OSError:
+            return False
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether the lease on disk was let go because it had lapsed."""
+        try:
+            return self._path.stat().st_mtime == 0
+        except OSError:
+            return True
 
     def take_up(self, token: str) -> bool:
         """Take the lock of a lease that was left: after it lapsed, or after a restart. The note stays.
@@ -246,7 +263,7 @@ class FileLock:
             stamped = os.stat(self._path).st_mtime
         except OSError:
             return False
-        note = self.holder() if os.path.getsize(self._path) else {}
+        note = self.holder() if self.on_disk else {}
         return bool(token_of(note)) and time.time() < stamped + _seconds(note) + STAMP_SECONDS
 
     def force(self) -> str:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+from planner.model import Diagnostic, FleetError
 from planner.ports import Record, RunInfo
 from state.files import failure
 from state.records import checked, scan
 
 _TAIL = 64 * 1024  # bytes read from the end of a journal to find its last record
 FINISHED = frozenset({"applied", "rolled-back", "abandoned", "failed", "edited"})
+
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+
+
+def run_name(run: str) -> str:
+    """Raises FleetError where that is no run's name."""
+    if not _RUN.match(run):
+        raise FleetError(Diagnostic("error", "not the name of a run", repr(run),
+                                    remedy="fleet state history PATH lists the runs."))
+    return run
 
 
 def run_infos(folder: Path) -> list[RunInfo]:

@@ -9,9 +9,10 @@ Below /v1/fleets/NAME/:
 | `image_routes` | POST, HEAD, GET images/DIGEST; PUT images/DIGEST/FILE |
 | `state_routes` | state, lock, runs, history, verify |
 
-`state_routes.StateRoutes(folder, now)` keeps the states of all fleets below `folder` (one folder each, named like the
-fleet) and their leases. It has `routes()`, rows of this table; `guard(request)`, which raises ApiError("fenced") where
-`request.token` is not that of the fleet's lock as it is held now; and `close()`.
+`state_routes.StateRoutes(folder)` keeps the states of all fleets below `folder` (one folder each, named like the fleet)
+and their leases. It has `start()`, which takes up leases from before a restart; `routes()`, rows of this table;
+`guard(request)`, which raises ApiError("fenced") where `request.token` is not that of the fleet's lock as it is held
+now; and `close()`. A runner's sessions find that token in `planner.ports.OpenContext.lock_token`.
 """
 
 from __future__ import annotations

@@ -37,6 +37,9 @@ _ENROLL = "make a new one with `fleet midwife enroll` on the midwife, and let pr
 class Unreachable(FleetError):
     """Nobody answered for as long as the caller could wait. What was asked for may have happened."""
 
+    silent = True
+    """Told apart by this where the class cannot be imported."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -96,7 +99,7 @@ class Client:
             except _Again as again:
                 pause = max(PAUSES[min(tries, len(PAUSES) - 1)], again.pause)
                 if time.monotonic() + pause > end or (stop is not None and stop.is_set()):
-                    raise again.error from again.__cause__
+                    raise Unreachable(*again.error.diagnostics) from again.__cause__
             tries += 1
             if stop is None:
                 self.sleep(pause)
