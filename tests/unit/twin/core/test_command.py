@@ -42,7 +42,7 @@ class FakeBoot:
     def prepare(self, steps: Sequence[Step]) -> None:
         self.steps += [each.operation for each in steps]
 
-    def expect(self, mac: str) -> None:
+    def expect(self, mac: str, *, again: bool = True) -> None:
         self.steps.append(f"expect {mac}")
 
     def machine_boot(self, house: House) -> Any:
