@@ -44,7 +44,6 @@ COMMANDS: Mapping[str, Entry] = {
 LATER: Mapping[str, str] = {
     "rehearse": "running a plan against a twin of what it was planned from",
     "import": "writing YAML and state for what already runs",
-    "midwife": "the site's boot and birth service",
     "console": "the expression prompt",
 }
 """Commands of the contract that this version does not have, and what they are for."""

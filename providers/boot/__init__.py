@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from planner.catalog import Operation
 from planner.model import Attrs, Diagnostic, Fleet, FleetError
-from planner.schema import Field, integer, string, strings
+from planner.schema import Field, integer, secret, string, strings
 from providers.boot.dhcp.schema import dhcp_field
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from planner.ports import Call, OpenContext
     from providers.boot.images import Images
     from providers.boot.session import BootSession
+    from providers.midwife.remote.session import RemoteBootSession
 
 BIRTH_SECONDS = 1800.0
 """How long a host may take from power-on to its birth message (600 MB images on a busy network)."""
@@ -89,14 +90,19 @@ class BootProvider:
             "images": string("Folder of the image store: what ISOs and URLs are extracted to; .fleet/images in the "
                              "working directory where unset.", check="path"),
             "dhcp": dhcp_field(),
-            "midwife": string("URL of the site's midwife (not supported in this version).", check="url"),
+            "midwife": string("URL of the site's midwife (`fleet midwife serve`), which then serves boot files, takes "
+                              "births, and keeps the fleet's state; where unset, apply does that itself.", check="url"),
+            "identity": secret("What `fleet midwife enroll` made for this fleet; needed with `midwife`."),
         }
 
-    def open(self, context: OpenContext) -> BootSession:
-        """Raises FleetError for a remote midwife."""
+    def open(self, context: OpenContext) -> BootSession | RemoteBootSession:
+        """Touches no file and no network."""
+        if context.block.get("midwife"):
+            from providers.midwife.remote.session import RemoteBootSession
+
+            return RemoteBootSession(context, self.images(context.block))
         from providers.boot.session import BootSession
 
-        _no_remote_midwife(context.block)
         return BootSession(context, self.images(context.block))
 
     def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
@@ -110,9 +116,7 @@ class BootProvider:
     def _digests(self, fleet: Fleet, *, fetch: bool) -> Mapping[str, str]:
         from providers.boot.staging import unsuited
 
-        block = fleet.providers.get("boot", {})
-        _no_remote_midwife(block)
-        images = self.images(block)
+        images = self.images(fleet.providers.get("boot", {}))
         digests: dict[str, str] = {}
         loaders: dict[str, str] = {}
         problems: list[Diagnostic] = []
@@ -133,9 +137,10 @@ class BootProvider:
         """What is wrong offline, and warnings that no plan gives: for `fleet validate`. Images that cannot be read are
         `image_digests`' affair."""
         from providers.boot.listen import problems as listen_problems
-        from providers.boot.rules import birth_problems
+        from providers.boot.rules import birth_problems, midwife_problems
 
         yield from birth_problems(fleet)
+        yield from midwife_problems(fleet)
         yield from listen_problems(fleet)
         if not fleet.images:
             return
@@ -160,13 +165,6 @@ class BootProvider:
         if folder not in self._images:
             self._images[folder] = Images(Store(Path(folder)))
         return self._images[folder]
-
-
-def _no_remote_midwife(block: Attrs) -> None:
-    if block.get("midwife"):
-        raise FleetError(Diagnostic(
-            "error", "a remote midwife is not supported in this version", "provider.boot.midwife is set",
-            remedy="remove `midwife`; boot files are then served, and births taken in, by the apply process"))
 
 
 provider = BootProvider()

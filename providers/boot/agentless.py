@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from planner.model import StepFailed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from planner.ports import Call
-    from providers.boot.trail import Trail
-    from providers.midwife.desk import Desk
     from providers.vsphere.connect import Trust
     from providers.vsphere.link import Sent
 
@@ -187,10 +187,24 @@ def _serial(info: Any) -> str:
     return next((str(each).strip() for each in found if each and str(each).strip()), "unknown")
 
 
+class BirthDesk(Protocol):
+    """What takes an agentless birth in (`providers.midwife.desk.Desk`)."""
+
+    def seen(self, mac: str, boot: str, facts: Mapping[str, str]) -> Future[None] | None: ...
+
+
+class HandedOver(Protocol):
+    """What knows who has all of its image (`providers.boot.trail.Trail`)."""
+
+    def handed_to(self, mac: str) -> tuple[str, str]: ...
+
+    def note(self, mac: str, what: str) -> None: ...
+
+
 class Watch:
     """One wait for one agentless birth. Constructing does no I/O."""
 
-    def __init__(self, mac: str, desk: Desk, trail: Trail, doors: Doors, now: Callable[[], float],
+    def __init__(self, mac: str, desk: BirthDesk, trail: HandedOver, doors: Doors, now: Callable[[], float],
                  pause: float = DOOR_SECONDS) -> None:
         self._mac, self._desk, self._trail, self._doors, self._now = mac, desk, trail, doors, now
         self._pause, self._next, self._told = pause, 0.0, ""

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from planner.model import FleetError
-from providers.boot.net import Acceptor, LoopThread, quiet_logger
+from providers.boot.net import LoopThread, quiet_logger
+from providers.midwife.api.tls import TlsAcceptor
 from providers.midwife.api.wire import PREFIX, ApiError, Caller, Reply, Request, Route, of_fleet_error
 from providers.midwife.rates import Bucket
 
@@ -51,7 +52,7 @@ class ApiServer:
         self._loop = LoopThread("midwife-api")
         self._workers = ThreadPoolExecutor(WORKERS, "midwife-api")
         self._runner: web.AppRunner | None = None
-        self._acceptors: list[Acceptor] = []
+        self._acceptors: list[TlsAcceptor] = []
         self._stopping = False
 
     def start(self) -> None:
@@ -75,8 +76,8 @@ class ApiServer:
         await self._runner.setup()
         assert self._runner.server is not None  # noqa: S101  # set by setup()
         for sock in self._socks:
-            acceptor = Acceptor(sock, self._runner.server, idle=IDLE_SECONDS, lifetime=LIFETIME_SECONDS, tls=self._tls,
-                                limit=MAX_CONNECTIONS)
+            acceptor = TlsAcceptor(sock, self._runner.server, self._tls, idle=IDLE_SECONDS, lifetime=LIFETIME_SECONDS,
+                                   limit=MAX_CONNECTIONS)
             self._acceptors.append(acceptor)
             await acceptor.start()
 

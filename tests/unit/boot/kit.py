@@ -213,6 +213,7 @@ def site(tmp: Path, *, macs: Sequence[str] = MACS, block: Attrs | None = None, h
     context = OpenContext(fleet, block or {}, folder, True, lambda _r: "", clock, lambda n: peers[n], said.append)
     provider = BootProvider()
     boot = peers["boot"] = provider.open(context)
+    assert isinstance(boot, BootSession)
     power = PowerProvider().open(context)
     digest = provider.image_digests(fleet)["esxi8"]
     try:

@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from planner.model import Fleet, FleetError, Image
+from planner.model import Fleet, FleetError, Image, SecretRef
 from providers.boot import BootProvider
 from providers.boot.bootcfg import BootCfgError, parse, render
 from providers.boot.images import Images
@@ -131,9 +132,18 @@ def test_other_sources_are_refused_by_name(tmp_path: Path, source: str, expected
     assert found.startswith(expected)
 
 
-def test_remote_midwife_is_refused(tmp_path: Path) -> None:
-    fleet = make_fleet(make_image(tmp_path / "one"), block={"midwife": "https://midwife.lab.example"})
-    assert problems(fleet) == ["a remote midwife is not supported in this version: provider.boot.midwife is set"]
+@pytest.mark.parametrize(("block", "expected"), [
+    ({"midwife": "https://midwife.lab.example:8443", "identity": SecretRef("file:lab.pem")}, []),
+    ({"midwife": "https://midwife.lab.example"}, ["a remote midwife needs an identity"]),
+    ({"identity": SecretRef("file:lab.pem")}, ["an identity is for a remote midwife"]),
+    ({"midwife": "http://midwife.lab.example", "identity": SecretRef("env:X")}, ["this is no address of a midwife"]),
+    ({"midwife": "https://lab.example/v1", "identity": SecretRef("env:X")}, ["this is no address of a midwife"]),
+])
+def test_a_remote_midwife_needs_an_https_address_and_an_identity(tmp_path: Path, block: dict[str, Any],
+                                                                 expected: list[str]) -> None:
+    fleet = make_fleet(make_image(tmp_path / "one"), block=block)
+    assert [found.summary for found in BootProvider().problems(fleet)] == expected
+    assert BootProvider().image_digests(fleet)  # an image's identity is told from here, whoever serves it
 
 
 def test_boot_cfg_is_rendered_for_one_machine() -> None:
