@@ -101,6 +101,7 @@ class ProgramInput:
     image: str = ""  # digest of the declared image; "" where the host declares none
     power: str = "manual"  # "twin" | "manual"
     options: Mapping[str, Any] = field(default_factory=dict)
+    birth: Attrs = field(default_factory=dict)  # of a boot that vCenter has not seen: it is up, and waits; else empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class DiffInputs:
     keep: frozenset[Address] = frozenset()  # `removed` with destroy: false
     options: Mapping[str, Any] = field(default_factory=dict)
     leaving: str = "no longer declared"  # why what is not desired leaves
+    births: Mapping[Address, Attrs] = field(default_factory=dict)  # see ProgramInput.birth
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class _Differ:
         return rtype.program(ProgramInput(
             change, self.inputs.live.hosts.get(change.address), recorded.facts if recorded else {},
             children_change, self.inputs.image_digests.get(image, ""),
-            self.inputs.power(change.after or {}), self.inputs.options,
+            self.inputs.power(change.after or {}), self.inputs.options, self.inputs.births.get(change.address, {}),
         ))
 
     def _block(self, root: Address, change: Change, program: Program) -> None:

@@ -389,6 +389,18 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """What a restore needs long after this plan was applied, without the fleet's files; secrets are references.
+
+    `files`: text of files that a provider block names ("vsphere.ca_file"), for another machine.
+    """
+
+    providers: Mapping[str, Attrs] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    exclusive: tuple[Address, ...] = ()  # hosts that keep nothing undeclared
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     fleet: str
     tool: str
@@ -409,6 +421,7 @@ class Plan:
     refreshed: bool = True
     source: str = ""  # path of the fleet it was made from, as the user named it
     options: Mapping[str, Any] = field(default_factory=dict)  # targets, excludes, replaces, destroy, vars
+    later: Later = Later()
 
     @property
     def empty(self) -> bool:

@@ -20,6 +20,7 @@ from planner.model import (
     Diagnostic,
     Fleet,
     FleetError,
+    Later,
     Live,
     Plan,
     Resource,
@@ -62,6 +63,9 @@ class PlanInputs:
     power: Callable[[Attrs], str] = manual
     options: PlanOptions = PlanOptions()
     provider_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. coexist
+    births: Mapping[Address, Attrs] = field(default_factory=dict)  # of boots that vCenter has not seen: see ProgramInput
+    files: Mapping[str, str] = field(default_factory=dict)  # see Later
+    cautions: tuple[Diagnostic, ...] = ()  # what providers have to say about the fleet and live
     tool: str = ""
     by: str = ""
     now: str = ""
@@ -107,10 +111,10 @@ def build_plan(inputs: PlanInputs) -> Plan:
     result = compute(DiffInputs(
         inputs.catalog, desired, recorded, live, inputs.image_digests, inputs.power,
         frozenset(options.replaces), frozenset(a for a, destroy in fleet.removed.items() if not destroy),
-        inputs.provider_options, "asked for by destroy" if options.destroy else "no longer declared",
+        inputs.provider_options, "asked for by destroy" if options.destroy else "no longer declared", inputs.births,
     ))
     changes = {**result.changes, **_moves(fleet, state, recorded, desired, result.changes)}
-    diagnostics = [_placed(d, fleet) for d in (*live.diagnostics, *result.diagnostics,
+    diagnostics = [_placed(d, fleet) for d in (*live.diagnostics, *result.diagnostics, *inputs.cautions,
                                                *_check_lifecycle(fleet, result))]
     if any(d.severity == "error" for d in diagnostics):
         raise FleetError(*diagnostics)
@@ -129,6 +133,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         tuple(changes.values()), steps, tuple(str(a) for a in live.unmanaged if a not in changes), fleet.checks,
         (*fleet.warnings, *(d for d in diagnostics if d.severity == "warning")), inputs.now, inputs.by,
         inputs.live is not None, fleet.path, _options_record(options),
+        Later(dict(fleet.providers), dict(inputs.files), tuple(a for a, r in fleet.resources.items() if r.exclusive)),
     )
 
 

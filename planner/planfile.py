@@ -20,6 +20,7 @@ from planner.model import (
     Drift,
     FleetError,
     Inverse,
+    Later,
     Mark,
     Plan,
     Step,
@@ -46,6 +47,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
                   for s in plan.steps if s.irreversible],
         "unmanaged": list(plan.unmanaged), "checks": [_plain(c) for c in plan.checks],
         "diagnostics": [_plain(d) for d in plan.diagnostics],
+        **({"later": _later(plan.later)} if plan.later != Later() else {}),
     }
 
 
@@ -106,8 +108,18 @@ def _plan(raw: dict[str, Any]) -> Plan:
         tuple(raw["unmanaged"]),
         tuple(Check(c["name"], c["passed"], c["message"], _read_mark(c["mark"])) for c in raw["checks"]),
         tuple(_read_diagnostic(d) for d in raw["diagnostics"]), raw["created"], raw["by"], raw["refreshed"],
-        raw["source"], raw["options"],
+        raw["source"], raw["options"], _read_later(raw.get("later", {})),
     )
+
+
+def _later(later: Later) -> dict[str, Any]:
+    return {"providers": encode(later.providers), "files": dict(later.files),
+            "exclusive": [str(a) for a in later.exclusive]}
+
+
+def _read_later(raw: dict[str, Any]) -> Later:
+    return Later(decode(raw.get("providers", {})), raw.get("files", {}),
+                 tuple(Address.parse(a) for a in raw.get("exclusive", ())))
 
 
 def _plain(value: Any) -> dict[str, Any]:
