@@ -63,7 +63,7 @@ class PlanInputs:
     power: Callable[[Attrs], str] = manual
     options: PlanOptions = PlanOptions()
     provider_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. coexist
-    births: Mapping[Address, Attrs] = field(default_factory=dict)  # of boots that vCenter has not seen: see ProgramInput
+    births: Mapping[Address, Attrs] = field(default_factory=dict)  # see ProgramInput.birth
     files: Mapping[str, str] = field(default_factory=dict)  # see Later
     cautions: tuple[Diagnostic, ...] = ()  # what providers have to say about the fleet and live
     tool: str = ""

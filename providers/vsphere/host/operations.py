@@ -33,7 +33,7 @@ def add(tools: HostTools, call: Call) -> Attrs:
     spec = _connect_spec(call, str(wanted["name"]), force=bool(wanted.get("force")))
     host = tools.wait(cluster.AddHost_Task(spec=spec, asConnected=True), call) or tools.find(call.address, call)
     tools.keep(call.address, host)
-    return {"id": str(host._moId), **_facts(tools, host)}
+    return {"id": str(host._moId), **_facts(tools, host), **_joined(call)}
 
 
 def _connect_spec(call: Call, name: str, *, force: bool) -> Any:
@@ -138,7 +138,13 @@ def reconnect(tools: HostTools, call: Call) -> Attrs:
         if "UnrecognizedHost" in str(failed):  # mostly as the cause of a HostConnectFault
             raise unrecognized(tools, call, host) from failed
         raise
-    return _facts(tools, host)
+    return {**_facts(tools, host), **_joined(call)}
+
+
+def _joined(call: Call) -> Attrs:
+    """By which birth vCenter has the host: a later one says that it has lost it since."""
+    born = call.facts.get("born")
+    return {"joined": born} if born else {}
 
 
 def unrecognized(tools: Tools, call: Call, host: Any) -> StepFailed:
@@ -176,7 +182,8 @@ def verify(tools: HostTools, call: Call) -> None:
 
 
 def observe_host(tools: HostTools, call: Call) -> Attrs | None:
-    return tools.live_host(call)
+    found = tools.live_host(call)
+    return {**found, **_joined(call)} if found is not None and found["connection"] == "connected" else found
 
 
 def _status(tools: HostTools, call: Call) -> Attrs:
@@ -197,6 +204,8 @@ def observe_disconnected(tools: HostTools, call: Call) -> Attrs:
 
 
 def observe_reconnected(tools: HostTools, call: Call) -> Attrs:
-    """Whatever is not connected is what reconnect starts from."""
-    connected = _status(tools, call)["connection"] == "connected"
-    return {"connection": "connected" if connected else "notResponding"}
+    """Whatever is not connected is what reconnect starts from; the facts stand in for those of a lost reply."""
+    found = _status(tools, call)
+    if found["connection"] != "connected":
+        return {"connection": "notResponding"}
+    return {"connection": "connected", "uuid": found["uuid"], "boot_time": found["boot_time"], **_joined(call)}

@@ -15,6 +15,7 @@ from providers.vsphere.host.install import before as staged_now
 ENTER = Draft("host.enter_maintenance", {"in_maintenance": False}, {"in_maintenance": True})
 EXIT = Draft("host.exit_maintenance", {"in_maintenance": True}, {"in_maintenance": False})
 VERIFY = Draft("host.verify", None, None)
+VERIFY_KEPT = Draft("host.verify_kept", None, None)
 DISCONNECT = Draft("host.disconnect", {"connection": "connected"}, {"connection": "disconnected"},
                    when="shown-connected")
 RECONNECT = Draft("host.reconnect", {"connection": "notResponding"}, {"connection": "connected"},
@@ -45,8 +46,8 @@ def program(given: ProgramInput) -> Program:
     if live is None:
         return _birth(given) if change.action is Action.CREATE else Program(
             blocked="vCenter does not know it: plan again with refresh")
-    if live.connection == "notResponding":
-        return _revive(given, live)
+    if live.connection == "notResponding" or (given.birth and not reborn(live, given.facts)):
+        return _revive(given, live)  # vCenter may be late, and show the boot before as connected
     return _configure(given, live)
 
 
@@ -76,17 +77,25 @@ def _boot(given: ProgramInput) -> tuple[Draft, ...]:
 
 
 def _revive(given: ProgramInput, live: LiveHost) -> Program:
-    if isinstance((given.change.after or {}).get("install"), Mapping):
+    declared = given.change.after or {}
+    up = bool(given.birth) and given.image in ("", given.birth.get("image"))
+    if isinstance(declared.get("install"), Mapping) and not up:
         return Program(blocked="it does not answer, and booting it from the network would install it anew: start it, "
                                f"or plan with --replace '{given.change.address}'")
-    tail = (VERIFY,) if live.in_maintenance else (VERIFY, EXIT)
+    tail = (VERIFY_KEPT,) if live.in_maintenance and not _entered(given.facts) else (VERIFY, EXIT)
     ends = Diagnostic(
         "warning", "virtual machines are registered on this host, which does not answer", _names(live.vms),
         address=given.change.address,
         remedy="make sure that they run elsewhere, or nowhere: if the host still runs, booting it ends them")
-    head = (*_boot(given), *_door(given), DISCONNECT, RECONNECT, *unstage(given), *_move(given.change))
+    boot = (wait(declared),) if up else _boot(given)
+    head = (*boot, *_door(given), DISCONNECT, RECONNECT, *unstage(given), *_move(given.change))
     return Program(head, tail, reset=True, window=True, reborn=True,
-                   diagnostics=(*((ends,) if live.vms else ()), *notes(given)))
+                   diagnostics=(*((ends,) if live.vms and not up else ()), *notes(given)))
+
+
+def _entered(facts: Attrs) -> bool:
+    """Whether maintenance mode is fleet's own, of a configuration that was not completed, and no person's."""
+    return bool(facts.get("door_maintenance"))
 
 
 def _move(change: Change) -> tuple[Draft, ...]:
@@ -101,12 +110,14 @@ def _move(change: Change) -> tuple[Draft, ...]:
 def _configure(given: ProgramInput, live: LiveHost) -> Program:
     move = _move(given.change)
     fresh = reborn(live, given.facts) and given.children_change
+    left = live.in_maintenance and _entered(given.facts)  # by a run that was given up: what it began is ended
     kept = (*_password_kept(given.change), *later(given))
-    if not move and not fresh:
+    if not move and not fresh and not left:
         return Program(diagnostics=kept)
     head = move if live.in_maintenance else (ENTER, *move)
-    tail = (VERIFY,) if fresh else ()
-    return Program(head, tail if live.in_maintenance else (*tail, EXIT), window=True, reborn=fresh, diagnostics=kept)
+    tail = (VERIFY,) if fresh or left else ()
+    stays = live.in_maintenance and not left
+    return Program(head, tail if stays else (*tail, EXIT), window=True, reborn=fresh, diagnostics=kept)
 
 
 def _password_kept(change: Change) -> Iterable[Diagnostic]:

@@ -51,7 +51,7 @@ HOST = ResourceType(
     program=program,
     validate=validate,
     facts=("uuid", "serial", "ip", "certificate", "thumbprint", "version", "build", "image", "born", "boot_time",
-           "staged", "boots", "installs", "disk", "agentless", "door_maintenance", "password", "connection",
+           "staged", "boots", "installs", "disk", "agentless", "joined", "door_maintenance", "password", "connection",
            "in_maintenance"),
     operations=(
         Operation("door.enter_maintenance", "HostSystem.EnterMaintenanceMode_Task", "act",
@@ -92,6 +92,9 @@ HOST = ResourceType(
                   do.move, ("cluster",), inverse="host.move", window="maintenance", observe=do.observe_host),
         Operation("host.verify", "read back", "act", "Read the host back: everything must be as declared.", do.verify,
                   kind="verify"),
+        Operation("host.verify_kept", "read back", "act", "Read the host back: everything must be as declared. It "
+                  "stays in maintenance mode, as somebody had put it.", do.verify, kind="verify",
+                  settles={"door_maintenance": None}),
     ),
     tested=("twin", "vcsim"),
 )

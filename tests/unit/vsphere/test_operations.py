@@ -242,8 +242,8 @@ def test_shown_connected_is_disconnected_first() -> None:
     bench.run(HOST, "host.disconnect")
     assert bench.observe(HOST, "host.disconnect") == {"connection": "disconnected"}
     assert bench.session.guard("not-connected", bench.call(HOST, "host.reconnect"))
-    bench.run(HOST, "host.reconnect")
-    assert bench.observe(HOST, "host.reconnect") == {"connection": "connected"}
+    facts = bench.run(HOST, "host.reconnect")
+    assert bench.observe(HOST, "host.reconnect") == {"connection": "connected", **facts}
 
 
 def test_unrecognized_host_offers_the_replacement_and_names_what_it_costs() -> None:

@@ -25,7 +25,7 @@ def given(raw: dict[str, Any]) -> ProgramInput:
         live = LiveHost(HOST, "host-1", **status)
     change = Change(HOST, Action(raw["action"]), decode(raw["before"]), decode(raw["after"]))
     return ProgramInput(change, live, raw["facts"], raw.get("children_change", False), raw["image"], raw["power"],
-                        raw.get("options", {}))
+                        raw.get("options", {}), raw.get("birth", {}))
 
 
 def words(made: Program) -> dict[str, Any]:
