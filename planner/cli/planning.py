@@ -42,7 +42,7 @@ def make_plan(place: Bench, options: PlanOptions) -> Plan:
         place.catalog, fleet, place.state, live, image_digests(place.site, fleet),
         place.sessions.live.power if live is not None else _power_offline(place), options,
         {"coexist": bool(block.get("coexist", False)), "agentless": fleet.providers.get("boot", {}).get("agentless")},
-        tool(), f"{user()}@{host()}", timestamp()))
+        tool=tool(), by=f"{user()}@{host()}", now=timestamp()))
 
 
 def _power_offline(place: Bench) -> Callable[[Attrs], str]:
