@@ -289,6 +289,7 @@ class Shelf:
 
 
 def _text(note: Mapping[str, Any], key: str) -> str:
-    """Of a runner's own words: short, on one line."""
+    """Of a runner's own words: short, on one line, nothing that drives a terminal."""
     value = note.get(key)
-    return " ".join(str(value).split())[:500] if isinstance(value, (str, int)) else ""
+    text = " ".join(str(value).split())[:500] if isinstance(value, (str, int)) else ""
+    return "".join(c for c in text if c.isprintable())

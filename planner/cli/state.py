@@ -138,7 +138,7 @@ def push(path: options.Path,
     if bool(file) == rebuild:
         raise Usage(Diagnostic("error", "name a state document, or say --rebuild",
                                remedy="fleet state push PATH FILE, or fleet state push PATH --rebuild"))
-    _, store = state_edit.store_of(path)
+    _, store = state_edit.store_of(path, pushes=True)
     state = state_edit.rebuild(store, reason) if rebuild else state_edit.push(store, _document(file), file, reason)
     return _changed(state, f"The state is at serial {state.serial} now, with {len(state.resources)} objects.",
                     as_json=as_json)

@@ -33,12 +33,16 @@ class StateFiles(StateStore, Protocol):
         """A damaged journal, cut to what is good before the damage, for appending."""
 
 
-def store_of(path: str) -> tuple[str, StateFiles]:
-    """The fleet's name and its store; of the fleet's files only the `fleet:` block is read. Raises FleetError."""
-    from planner.cli.wiring import Source, header, state_folder, store_at
+def store_of(path: str, *, pushes: bool = False) -> tuple[str, StateFiles]:
+    """The fleet's name and its store; of the fleet's files only what says where the state is gets read. A state that
+    was left behind in the working directory is refused, unless the command `pushes` one. Raises FleetError."""
+    from planner.cli.wiring import Source, header, refuse_strayed, state_folder, store_at
 
     name, settings = header(Source.of(path))
-    store = store_at(state_folder(name, settings), name, settings)
+    folder = state_folder(name, settings)
+    if not pushes:
+        refuse_strayed(folder, settings, path)
+    store = store_at(folder, name, settings)
     missing = [m for m in ("dump", "parse", "newest_kept", "salvage") if not hasattr(store, m)]
     if missing:
         raise FleetError(Diagnostic("error", "this state back end cannot be repaired by hand",

@@ -7,7 +7,7 @@ reads live is the one called `vsphere`; the others are opened when a step needs 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from planner.cli.commands import load_plugin
 from planner.cli.secret import Secrets
 from planner.cli.terminal import note
-from planner.model import Address, Attrs, Diagnostic, Fleet, FleetError, State, Step
+from planner.model import Address, Attrs, Diagnostic, Fleet, FleetError, SecretRef, State, Step
 
 if TYPE_CHECKING:
     from planner.catalog import Catalog
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 LIVE = "vsphere"
 """Name of the provider whose session reads live."""
+
+MIDWIFE = "midwife"
+"""Name of the state back end that a site's midwife is."""
 
 
 class SystemClock:
@@ -99,10 +102,17 @@ def load(site: Site, source: Source, known: Mapping[Address, Attrs] | None = Non
 
 
 def header(source: Source) -> tuple[str, Attrs]:
-    """The fleet's name and its `state:` settings, without reading more of it. Raises FleetError."""
-    from planner.config import fleet_name
+    """The fleet's name and where its state is, without reading more of it: `state:`, or `provider.boot.midwife` (then
+    {backend: midwife, midwife, identity, patience}). Raises FleetError."""
+    from planner.config import fleet_name, midwife_settings
 
-    return fleet_name(source.path)
+    name, state = fleet_name(source.path)
+    remote = midwife_settings(source.path)
+    if remote and state:
+        raise FleetError(Diagnostic(
+            "error", "the fleet's state cannot be in two places", f"{source.path}: fleet.state is set, and so is "
+            "provider.boot.midwife, whose midwife keeps the state", remedy="remove fleet.state"))
+    return name, {"backend": MIDWIFE, **remote} if remote else state
 
 
 def known_values(state: State | None) -> dict[Address, Attrs]:
@@ -121,13 +131,9 @@ def state_folder(name: str, settings: Attrs) -> Path:
     return Path(str(path)) if path else Path.cwd() / ".fleet" / name
 
 
-def open_store(fleet: Fleet) -> StateStore:
-    """The fleet's state store. Touches no file. Raises FleetError for an unknown back end."""
-    return store_at(state_folder(fleet.name, fleet.state), fleet.name, fleet.state)
-
-
 def store_at(folder: Path, name: str, options: Attrs) -> StateStore:
-    """A state store in a given folder."""
+    """A state store in a given folder, or at a midwife. Touches nothing but the file of its identity. Raises FleetError
+    for an unknown back end, or an identity that is not there."""
     from importlib.metadata import entry_points
 
     backend = str(options.get("backend", "local"))
@@ -135,8 +141,31 @@ def store_at(folder: Path, name: str, options: Attrs) -> StateStore:
     if backend not in points:
         raise FleetError(Diagnostic("error", "no such state back end", f"{backend!r} is not installed",
                                     remedy=f"installed: {', '.join(sorted(points))}"))
-    store: StateStore = load_plugin(points[backend])(folder, name, options)
+    known = {k: Secrets(folder)(v) if isinstance(v, SecretRef) else v for k, v in options.items()}
+    store: StateStore = load_plugin(points[backend])(folder, name, known)
+    if hasattr(store, "say"):
+        store.say = note
     return store
+
+
+def refuse_strayed(folder: Path, settings: Attrs, path: str) -> None:
+    """A state beside the one at the midwife: from before the fleet had one. Raises FleetError."""
+    stray = folder / "state.json"
+    if settings.get("backend") == MIDWIFE and stray.exists():
+        raise FleetError(Diagnostic(
+            "error", "there is a state here, and the fleet's state is at the midwife", str(stray),
+            remedy=f"`fleet state push {path} {stray}` takes it there (finish an open run first, without "
+                   "provider.boot.midwife); then move that file away"))
+
+
+def refuse_unseen(fleet: Fleet, settings: Attrs) -> None:
+    """A midwife that only the evaluated fleet shows would leave two states. Raises FleetError."""
+    if fleet.providers.get("boot", {}).get("midwife") and settings.get("backend") != MIDWIFE:
+        raise FleetError(Diagnostic(
+            "error", "provider.boot.midwife stands where it is not found", "it is in an included file, or merged in",
+            fleet.places.get("provider.boot.midwife"),
+            remedy="write provider.boot into the fleet's own files: where the state is must be known before anything "
+                   "is evaluated"))
 
 
 # --- sessions ---------------------------------------------------------------------------------------------
@@ -145,8 +174,10 @@ def store_at(folder: Path, name: str, options: Attrs) -> StateStore:
 class Sessions:
     """Open sessions, by provider name. Each is opened when it is first asked for."""
 
-    def __init__(self, site: Site, fleet: Fleet, secret: Secrets, folder: Path, *, writable: bool) -> None:
+    def __init__(self, site: Site, fleet: Fleet, secret: Secrets, folder: Path, *, writable: bool,
+                 lock_token: Callable[[], str] = lambda: "") -> None:
         self.site, self.fleet, self.secret, self.folder, self.writable = site, fleet, secret, folder, writable
+        self.lock_token = lock_token
         self.clock = SystemClock()
         self.opened: dict[str, Session] = {}
         self._opening: list[str] = []
@@ -165,7 +196,7 @@ class Sessions:
         try:
             session = self.site.providers[name].open(OpenContext(
                 self.fleet, self.fleet.providers.get(name, {}), self.folder, self.writable, self.secret, self.clock,
-                self.__getitem__, note))
+                self.__getitem__, note, self.lock_token))
         finally:
             self._opening.pop()
         self.opened[name] = session
@@ -193,6 +224,10 @@ class Sessions:
                 if operation in self.site.catalog.operations:
                     names[self.site.catalog.operations[operation].provider] = None
         return {name: (self.live if name == LIVE else self[name]) for name in names}
+
+    def every(self) -> dict[str, Session]:
+        """Open all: a rollback may have to boot hosts that were reborn since, whatever the run itself did."""
+        return {name: (self.live if name == LIVE else self[name]) for name in self.site.providers}
 
     def close(self) -> None:
         """Close all, the last opened first; what fails to close does not hide the command's own result."""
@@ -232,11 +267,15 @@ def bench(source: Source, *, writable: bool = False) -> Iterator[Bench]:
     site = installed()
     name, settings = header(source)
     folder = state_folder(name, settings)
+    refuse_strayed(folder, settings, source.path)
     store = store_at(folder, name, settings)
     state = current_state(store, site.catalog)
     fleet = load(site, source, known_values(state))
+    refuse_unseen(fleet, settings)
+    if writable and settings.get("backend") == MIDWIFE:  # a local store makes it when it is locked
+        folder.mkdir(parents=True, exist_ok=True)
     secrets = Secrets(Path(fleet.folder))
-    sessions = Sessions(site, fleet, secrets, folder, writable=writable)
+    sessions = Sessions(site, fleet, secrets, folder, writable=writable, lock_token=getattr(store, "token", str))
     try:
         yield Bench(site, source, fleet, store, state, secrets, sessions)
     finally:

@@ -69,6 +69,8 @@ class Client:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _idle: list[_Link] = field(default_factory=list, repr=False)
     _tls: list[ssl.SSLContext] = field(default_factory=list, repr=False)
+    _heard: threading.Event = field(default_factory=threading.Event, repr=False)
+    """It has answered before: the identity is good, and whatever hangs up later does so for another reason."""
 
     def call(self, method: str, path: str, data: Mapping[str, Any] | None = None, *, body: bytes | None = None,
              query: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None,
@@ -143,6 +145,7 @@ class Client:
         else:
             reply = link.getresponse()
         found = reply.read(MAX_ANSWER)
+        self._heard.set()
         if reply.will_close:
             link.close()
         else:
@@ -174,7 +177,8 @@ class Client:
 
     def _trouble(self, error: Exception) -> Exception:
         """What broke a fresh connection: worth another try, or a matter of trust."""
-        if isinstance(error, ConnectionError) and all(self._hangs_up() for _ in range(PROBES)):
+        if (isinstance(error, ConnectionError) and not self._heard.is_set()
+                and all(self._hangs_up() for _ in range(PROBES))):
             return FleetError(Diagnostic(
                 "error", "the midwife does not accept this identity",
                 f"{self.url}: it hangs up as soon as it has seen the certificate", remedy=_ENROLL))

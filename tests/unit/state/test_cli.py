@@ -64,7 +64,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Site:
     site = Site(tmp_path / ".fleet" / "toy", capsys)
-    monkeypatch.setattr(state_edit, "store_of", lambda _path: ("toy", LocalStore(site.store.folder, "toy")))
+    monkeypatch.setattr(state_edit, "store_of", lambda _path, **_how: ("toy", LocalStore(site.store.folder, "toy")))
     monkeypatch.setattr(state_edit, "catalog", toy_catalog)
     return site
 
