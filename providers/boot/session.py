@@ -22,7 +22,7 @@ from providers.boot.machines import (
     play_external,
     with_problem,
 )
-from providers.boot.staging import disk_macs, shown, way_of
+from providers.boot.staging import disk_macs, goes_back, shown, way_of
 from providers.boot.trail import Trail
 from providers.midwife.desk import ACCEPTED, Desk
 from providers.midwife.inbox import Birth, Inbox
@@ -142,7 +142,9 @@ class BootSession:
             raise LookupError("initial_root_password cannot be read") from error
 
     def unstage(self, call: Call) -> Attrs:
-        """Nothing is served to this MAC any more."""
+        """Nothing is served to this MAC any more; where a trial is revoked, what stood before it is."""
+        if goes_back(call):
+            return self.stage(call)
         mac = mac_of(call)
         try:
             self.desk.unstage(mac)
@@ -216,7 +218,7 @@ class BootSession:
     def machine_boot(self, house: Any) -> Callable[[Any], None]:
         """What a machine of the twin runs when it is powered on: its network boot client."""
         def image(mac: str) -> str:
-            standing = self.standings.get(mac)
+            standing = self.desk.current(mac)
             return standing.image if standing is not None else ""
 
         return network_boots(house, self.netboot_settings(), self._ephemeral(), image, self._context.say)
@@ -274,9 +276,8 @@ class BootSession:
 
     def _standing_manifests(self) -> dict[str, Manifest]:
         """Manifests of what already stands (a resumed run): those whose bytes are still the same."""
-        wanted = {s.image: s.source for s in self.standings.all().values()}
         found = {}
-        for digest, source in wanted.items():
+        for digest, source in self.standings.images().items():
             try:
                 manifest = self._images.manifest(Image("standing", source))
             except FleetError:
@@ -286,11 +287,13 @@ class BootSession:
         return found
 
     def _manifest(self, wanted: str, declared: str) -> Manifest:
-        """The image with that digest: the host's declared one first, then any other, then what stands."""
+        """The image with that digest: the host's declared one first, then any other, what stands, what is stored."""
         images = sorted(self._context.fleet.images.values(), key=lambda i: i.name != declared)
-        standing = [Image("standing", s.source) for s in self.standings.all().values() if s.image == wanted]
+        standing = [Image("standing", source) for digest, source in self.standings.images().items() if digest == wanted]
+        stored = self._images.store.find(wanted)
+        kept = [Image("stored", str(stored.folder))] if stored is not None else []
         problems: list[str] = []
-        for image in (*images, *standing):
+        for image in (*images, *standing, *kept):
             try:
                 manifest = self._images.manifest(image)
             except FleetError as error:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from planner.model import Attrs, Diagnostic, Fleet
+from planner.ports import Call
 from providers.midwife.message import BadMessage, normal_mac
 from providers.midwife.standing import Standing, Way
 
-BOOTS = (None, "once", "install", "disk")
-"""`boots` of a step: every time; the image once; its installer once; its own disk (either of the two is over)."""
+BOOTS = (None, "once", "install", "disk", "trial")
+"""`boots` of a step: every time; the image once; its installer once; its own disk (either of the two is over); every
+time until it is born, and then again what stood before, until the image is kept."""
 
 
 def way_of(after: Attrs) -> tuple[Way, bool]:
@@ -22,7 +24,8 @@ def way_of(after: Attrs) -> tuple[Way, bool]:
     install = dict(installs) if isinstance(installs, Mapping) else None
     if boots == "install" and (install is None or not install.get("disk")):
         raise ValueError("boots: install, without a disk")
-    return Way(once=boots is not None, agentless=bool(after.get("agentless")), install=install), boots == "disk"
+    once, trial = boots not in (None, "trial"), boots == "trial"
+    return Way(once, bool(after.get("agentless")), install, trial), boots == "disk"
 
 
 def shown(standing: Standing | None) -> dict[str, Any]:
@@ -30,9 +33,16 @@ def shown(standing: Standing | None) -> dict[str, Any]:
     if standing is None:
         return {"staged": None, "boots": None, "installs": None, "agentless": None}
     way = standing.way
-    boots = None if not way.once else "disk" if standing.spent else "install" if way.install else "once"
+    boots = "trial" if way.trial else None
+    if way.once:
+        boots = "disk" if standing.spent else "install" if way.install else "once"
     return {"staged": standing.image, "boots": boots, "installs": dict(way.install) if way.install else None,
             "agentless": way.agentless or None}
+
+
+def goes_back(call: Call) -> bool:
+    """Whether revoking these boot files means that what stood before a trial stands again."""
+    return (call.before or {}).get("boots") == "trial" and bool((call.after or {}).get("staged"))
 
 
 def build_number(text: str) -> str:

@@ -204,7 +204,7 @@ class BootTree:
         """What a boot loader asks for first: it says what this machine boots now."""
         folder = menus.hexhyp(mac)
         label = f"pxelinux.cfg/{folder}" if name == "pxelinux.cfg" else f"{folder}/{name}"
-        standing = self.standings.get(mac)
+        standing = self.standings.get(mac) if peek else self.desk.current(mac)
         if standing is None:
             return Content(_LOCAL[name], label, mac) if mac in self.kept else None
         manifest = self.manifests.get(standing.image)

@@ -27,7 +27,7 @@ from providers.midwife.message import (
     checked_thumbprint,
     parse,
 )
-from providers.midwife.standing import EVERY_BOOT, Boot, Standing, Standings, Way
+from providers.midwife.standing import EVERY_BOOT, Boot, Former, Standing, Standings, Way
 
 NONCE_SECONDS = 3600.0
 INSTALL_NONCE_SECONDS = 7200.0
@@ -92,9 +92,29 @@ class Desk:
                     return kept
             self._forget(found)
             fresh = Standing(mac, image, source, secrets.token_hex(8), self._clock.now(), build, way=way, spent=spent,
-                             fleet=fleet, root=root)
+                             fleet=fleet, root=root, former=_former(found) if way.trial else None)
             self._standings.put(fresh, durable=True)
             return fresh
+
+    def current(self, mac: str) -> Standing | None:
+        """What the MAC boots now. A trial that brought a birth is over: what stood before it stands again, or nothing.
+
+        Raises OSError.
+        """
+        with self._lock:
+            found = self._standings.get(mac)
+            if found is None or not found.way.trial or self._inbox.newest(mac, found.generation) is None:
+                return found
+            self._forget(found)
+            old = found.former
+            if old is None:
+                self._standings.drop(mac)
+                return None
+            back = Standing(mac, old.image, old.source, secrets.token_hex(8), self._clock.now(), old.build,
+                            way=Way(agentless=old.agentless), fleet=found.fleet)
+            self._standings.put(back, durable=True)
+        self._changed(mac, "it boots again; what was tried is not confirmed, and so it gets the image before")
+        return back
 
     def expect(self, mac: str, *, again: bool = True) -> None:
         """The machine is about to be restarted: births up to now no longer answer what is staged. Raises OSError.
@@ -105,7 +125,7 @@ class Desk:
             found = self._standings.get(mac)
             if found is not None and found.spent and not again:
                 return
-            self._forget(self._standings.get(mac))
+            self._forget(self.current(mac))
             self._standings.change(mac, lambda s: replace(s, generation=secrets.token_hex(8), boot=None, spent=False))
 
     def unstage(self, mac: str) -> None:
@@ -261,6 +281,13 @@ class Desk:
     def _on_disk(self, mac: str, done: Future[None]) -> None:
         error = done.exception()
         self._changed(mac, ACCEPTED if error is None else f"a birth could not be written down: {error}")
+
+
+def _former(found: Standing | None) -> Former | None:
+    """What a trial falls back to; a trial after a trial, to the same. What was for one boot stands no more."""
+    if found is None or found.way.once:
+        return None
+    return found.former if found.way.trial else Former(found.image, found.source, found.build, found.way.agentless)
 
 
 def _owner(standing: Standing) -> Birth:

@@ -5,6 +5,9 @@ One JSON file per MAC, mode 0600, replaced atomically, so that a later command s
 
 A staging is for every boot (a stateless host), or for one: `once`. That one is `spent` when the machine has all of
 its image; from then on it is told to boot from its own disk, until somebody stages or restarts it again.
+
+A `trial` is for every boot until a birth of it is accepted; from then on the machine boots again what stood before
+(`former`), until somebody says that the new image is to stay: what has not been read back clean never stands alone.
 """
 
 from __future__ import annotations
@@ -46,9 +49,20 @@ class Way:
     once: bool = False
     agentless: bool = False  # the image gets no payload: Secure Boot would not run it
     install: Mapping[str, Any] | None = None
+    trial: bool = False
 
 
 EVERY_BOOT = Way()
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What stood before a trial, and stands again after it: an image's digest, its folder, its build."""
+
+    image: str
+    source: str
+    build: str = ""
+    agentless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ class Standing:
     spent: bool = False
     fleet: str = ""
     root: str = field(default="", repr=False)
+    former: Former | None = None
 
 
 class Standings:
@@ -99,6 +114,15 @@ class Standings:
                         self._known.setdefault(found.mac, found)
             self._read_all = True
             return dict(self._known)
+
+    def images(self) -> dict[str, str]:
+        """Digest → folder of everything that may have to be served, what trials fall back to included."""
+        found: dict[str, str] = {}
+        for standing in self.all().values():
+            found[standing.image] = standing.source
+            if standing.former is not None:
+                found.setdefault(standing.former.image, standing.former.source)
+        return found
 
     def put(self, standing: Standing, *, durable: bool) -> None:
         """Raises OSError. `durable`: synced before it returns."""
@@ -141,9 +165,10 @@ class Standings:
         try:
             data = json.loads(text)
             version = data.pop("format")
-            boot, way = data.pop("boot"), data.pop("way", {})
+            boot, way, former = data.pop("boot"), data.pop("way", {}), data.pop("former", None)
             if version == FORMAT:
-                return replace(Standing(**data), boot=Boot(**boot) if boot else None, way=Way(**way))
+                return replace(Standing(**data), boot=Boot(**boot) if boot else None, way=Way(**way),
+                               former=Former(**former) if former else None)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FleetError(Diagnostic("error", "a record of staged boot files is damaged", f"{path}: {error}",
                                         remedy="remove the file; the host is staged anew")) from error

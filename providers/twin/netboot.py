@@ -30,6 +30,7 @@ HTTP_SECONDS = 10.0
 TFTP_TRIES = 4
 HTTP_TRIES = 3
 DEFAULT_VERSION, DEFAULT_BUILD = "8.0.3", "24022510"  # where boot.cfg has no `build=` line
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _BUILD = re.compile(r"(\d+\.\d+\.\d+)-(?:\d+\.)*(\d+)\Z")
 
 
@@ -217,7 +218,8 @@ def _load(mac: str, host: str, port: int, file: str, image: str) -> _Loaded:
         options = {}
     elif missing or not key:
         raise BootFailed(f"the boot configuration names no {' and no '.join(missing) or 'birth.tgz'}")
-    return _Loaded(options, key, image or prefix.rsplit("/", 1)[-1], lines.get("build", ""), root)
+    told = prefix.rsplit("/", 1)[-1]  # content-addressed, where it is fetched by HTTP
+    return _Loaded(options, key, told if _DIGEST.match(told) else image or told, lines.get("build", ""), root)
 
 
 def _key(module: bytes) -> bytes:

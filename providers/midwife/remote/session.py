@@ -24,7 +24,7 @@ from providers.boot.machines import (
     with_problem,
 )
 from providers.boot.session import SERVED
-from providers.boot.staging import disk_macs, way_of
+from providers.boot.staging import disk_macs, goes_back, way_of
 from providers.midwife.message import BadMessage, normal_mac
 from providers.midwife.remote.client import Client, Unreachable
 
@@ -118,7 +118,10 @@ class RemoteBootSession:
         return {}
 
     def unstage(self, call: Call) -> Attrs:
-        """Nothing is served to this MAC any more; a MAC that the fleet does not declare is let go."""
+        """Nothing is served to this MAC any more; a MAC that the fleet does not declare is let go. Where a trial is
+        revoked, what stood before it is served again."""
+        if goes_back(call):
+            return self.stage(call)
         mac = mac_of(call)
         self._change("boot/unstage", {"mac": mac, "release": mac not in self._macs()}, call,
                      "boot files could not be revoked")

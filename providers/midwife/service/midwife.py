@@ -153,7 +153,7 @@ class Midwife:
         tree = self.servers.tree
         tree.loaders, tree.kickstart = self.settings.loaders, self.kickstart
         self.disks_changed()
-        for digest in {s.image for s in self.standings.all().values()}:
+        for digest in self.standings.images():
             try:
                 self.serve(digest)
             except FleetError as error:
