@@ -96,6 +96,8 @@ class BootProvider:
             "midwife": string("URL of the site's midwife (`fleet midwife serve`), which then serves boot files, takes "
                               "births, and keeps the fleet's state; where unset, apply does that itself.", check="url"),
             "identity": secret("What `fleet midwife enroll` made for this fleet; needed with `midwife`."),
+            "patience": integer("Seconds that a run waits for a midwife which does not answer; 900 where unset.",
+                                minimum=0, maximum=86400),
         }
 
     def open(self, context: OpenContext) -> BootSession | RemoteBootSession:
