@@ -232,11 +232,37 @@ class OpenFleet(Protocol):
         """The session of the provider of that name, opened at the first call, closed with the fleet."""
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreOutcome:
+    """What became of hosts that were born while nobody applied anything, by MAC. `run`: "" where none was needed.
+
+    `done`: they have what was last applied. `left`: they stay as they are, and why: a person has to look. `failed`: to
+    be tried again, and why. `interrupted`: what is in none of them goes on with the next call.
+    """
+
+    run: str = ""
+    done: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+
 class Workshop(Protocol):
     """What a command of the group `fleet.commands` finds in its typer context's `obj`."""
 
     def open(self, path: str, *, purpose: str = "") -> AbstractContextManager[OpenFleet]:
         """Load a fleet. With a `purpose` it is opened for writing, and locked. Raises FleetError, Locked."""
+
+    def restore(self, folder: Path, fleet: str, births: Mapping[str, Attrs], *, again: Iterable[str] = (),
+                hosts: int = 8, stop: threading.Event | None = None,
+                listener: Listener = lambda _event: None) -> RestoreOutcome:
+        """Bring hosts back as they were last applied, as a run of the midwife's own; one that was interrupted is
+        finished first. No fleet file is read.
+
+        `folder`: the fleet's state. `births`: MAC → facts of its newest accepted birth. `again`: MACs whose restore
+        was begun and did not end. `hosts`: how many at once. Raises Locked, Incomplete (somebody else's run is open),
+        FleetError (vCenter cannot be reached, a secret is missing): nothing was changed then.
+        """
 
 
 class BirthView(Protocol):
