@@ -44,4 +44,4 @@ def command(path: options.Path, auto_approve: options.AutoApprove = False, reaso
         def run(engine: Engine) -> Outcome:
             return start(engine, ApplyOptions(conduct.on_failure.value))
 
-        return Job(place, plan.steps, left, conduct).run(run)
+        return Job(place, plan.steps, left, conduct, backward).run(run)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from planner.cli import options
 from planner.cli.running import Conduct, Job, approve, refuse_locked
-from planner.cli.terminal import answer_json, emit_text, paint
+from planner.cli.terminal import answer_json, emit_text, note, paint
 from planner.cli.wiring import Bench, Source, bench
-from planner.model import Diagnostic, FleetError, Plan, Step, encode
+from planner.model import Address, Diagnostic, FleetError, Plan, Step, encode
 from planner.ports import RunInfo
+
+if TYPE_CHECKING:
+    from planner.execute.restore import Restoring
 
 app = typer.Typer(add_completion=False)
 
@@ -35,7 +39,8 @@ def command(path: options.Path,
         info, plan, undo = reverse(place, run)
         if not plan_only:
             refuse_locked(place.store)
-        _show(place, info, plan, undo, as_json=as_json, details=verbose)
+        job = Job(place, plan.steps, undo, conduct, backward=True)
+        _show(place, info, plan, undo, restored(job, plan_only=plan_only), as_json=as_json, details=verbose)
         if plan_only:
             return 0
         place.secrets.check(place.fleet, {step.address.root for step in undo})
@@ -44,7 +49,21 @@ def command(path: options.Path,
         def begin(engine: Engine) -> Outcome:
             return start(engine, info.run)
 
-        return Job(place, plan.steps, undo, conduct).run(begin)
+        return job.run(begin)
+
+
+def restored(job: Job, *, plan_only: bool) -> Mapping[Address, Restoring]:
+    """Hosts that were reborn since: why, and the steps that put what was applied before back on them."""
+    from planner.execute.engine import reborn_since
+    from planner.execute.walk import Stop
+
+    try:
+        return reborn_since(job.engine(Stop(), lambda _event: None))
+    except FleetError as error:
+        if not plan_only:
+            raise
+        note(f"warning: live cannot be read, so hosts that were reborn since do not show: {error}")
+        return {}
 
 
 def reverse(place: Bench, run: str) -> tuple[RunInfo, Plan, list[Step]]:
@@ -66,9 +85,14 @@ def reverse(place: Bench, run: str) -> tuple[RunInfo, Plan, list[Step]]:
     return info, plan, [step for step in back_out(plan) if step.id in touched]
 
 
-def _show(place: Bench, info: RunInfo, plan: Plan, undo: list[Step], *, as_json: bool, details: bool) -> None:
+def _show(place: Bench, info: RunInfo, plan: Plan, undo: list[Step], restored: Mapping[Address, Restoring], *,
+          as_json: bool, details: bool) -> None:
     from planner.review.back_out import render
     from planner.review.view import review
+
+    undo = [step for step in undo if step.address.root not in restored]
+    views = {str(root): (found.why, review(found.plan, place.catalog, details=True) if found.plan else None)
+             for root, found in restored.items()}
 
     if as_json:
         answer_json({
@@ -76,7 +100,11 @@ def _show(place: Bench, info: RunInfo, plan: Plan, undo: list[Step], *, as_json:
             "steps": [{"undoes": s.id, "address": str(s.address), "operation": s.operation, "before": encode(s.before),
                        "after": encode(s.after)} for s in undo],
             "stays": [{"step": s.id, "address": str(s.address), "operation": s.operation, "reason": s.irreversible}
-                      for s in plan.steps if s.irreversible]}, lines=True)
+                      for s in plan.steps if s.irreversible],
+            "restores": [{"address": str(root), "reason": found.why,
+                          "steps": [{"address": str(s.address), "operation": s.operation, "before": encode(s.before),
+                                     "after": encode(s.after)} for s in (found.plan.steps if found.plan else ())]}
+                         for root, found in restored.items()]}, lines=True)
         return
     view = review(plan, place.catalog, undo, details=details)
-    emit_text(render(info.run, f"{info.started} by {info.who}@{info.host}", view, paint()))
+    emit_text(render(info.run, f"{info.started} by {info.who}@{info.host}", view, paint(), views))

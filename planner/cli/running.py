@@ -123,6 +123,7 @@ class Job:
     steps: Sequence[Step]
     left: Sequence[Step]
     conduct: Conduct
+    backward: bool = False
 
     def run(self, start: Callable[[Engine], Outcome]) -> int:
         """Open the sessions that the steps need, run, print how it ended. Returns the exit code."""
@@ -133,7 +134,7 @@ class Job:
         with progress(self.left, as_json=self.conduct.json) as listener, stop_signals(stop):
             seen.listener = listener
             try:
-                outcome = start(self._engine(stop, seen))
+                outcome = start(self.engine(stop, seen))
             except Exception as error:
                 if not seen.steps:
                     raise
@@ -145,12 +146,13 @@ class Job:
             os._exit(outcome.exit_code)
         return outcome.exit_code
 
-    def _engine(self, stop: Stop, listener: Listener) -> Engine:
+    def engine(self, stop: Stop, listener: Listener) -> Engine:
+        """The engine with the sessions that are needed, opened."""
         from planner.cli.who import ci_job, host, run_id, user
         from planner.execute.engine import Engine, Who
 
         place = self.place
-        sessions = place.sessions.needed(self.steps)
+        sessions = place.sessions.every() if self.backward else place.sessions.needed(self.steps)
 
         def evaluated(state: State) -> dict[str, Any]:
             return outputs(place, state)

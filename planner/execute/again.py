@@ -11,14 +11,14 @@ from planner.model import Address, Rebooted, Silent, Step, StepFailed
 BOOTS = ("boot", "manual")
 
 
-def boot_again(run: Run) -> None:
+def boot_again(run: Run, steps: Sequence[Step]) -> None:
     """Hosts not born yet are staged and booted again: ports changed, and a machine in mid-boot is off.
 
     The same for hosts that were born, and have booted or fallen silent before vCenter had them: what was done at their
     own door is gone with that boot. Such steps get a record of the kind `void`.
     """
     chains: dict[Address, list[Step]] = {}
-    for step in run.plan.steps:
+    for step in steps:
         if not step.address.child_type:
             chains.setdefault(step.address, []).append(step)
     for chain in chains.values():

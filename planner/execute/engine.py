@@ -11,6 +11,7 @@ from typing import Literal
 from planner.execute.again import boot_again
 from planner.execute.perform import perform, settled
 from planner.execute.project import Projector, base_of, current_state, is_open, next_serial, settle
+from planner.execute.restore import ReadOnly, Restoring, reborn_hosts, restoration, restore
 from planner.execute.run import Engine, Outcome, Run, Who
 from planner.execute.undo import booted_again, left_over, reversed_needs, undo
 from planner.execute.walk import Policy, Walk, Walked
@@ -25,6 +26,7 @@ from planner.model import (
     State,
     StateResource,
     Step,
+    StepFailed,
     encode,
 )
 from planner.plan import apply_moved, check_plan, decode_plan, encode_plan
@@ -106,7 +108,7 @@ def resume(engine: Engine, options: ApplyOptions = ApplyOptions()) -> Outcome:
         run.note("rollback" if backward else "resume", None, **engine.who.record())
         if backward:
             return _backward(run)
-        boot_again(run)
+        boot_again(run, run.plan.steps)
         left = [s.id for s in run.plan.steps if run.status.get(s.id) not in ("done", "skipped")]
         return _forward(run, left, options.on_failure)
 
@@ -126,6 +128,21 @@ def rollback(engine: Engine, name: str = "") -> Outcome:
         serial = next_serial(engine.store.read(), info.run)  # a serial is never used twice
         run.note("rollback", None, serial=serial, **engine.who.record())
         return _backward(run)
+
+
+def reborn_since(engine: Engine) -> dict[Address, Restoring]:
+    """What a rollback now would do instead of undoing, for its review: reads only. Raises FleetError."""
+    info = newest_not_undone(engine.store.runs())
+    if info is None:
+        return {}
+    run, _ = _reopen(engine, info, ReadOnly(info.run, engine.store.records(info.run)))
+    found = {}
+    for root, why in reborn_hosts(run).items():
+        try:
+            found[root] = Restoring(why, restoration(run, root))
+        except StepFailed as refused:
+            found[root] = Restoring(f"{why}; {refused}", None)
+    return found
 
 
 def newest_not_undone(runs: Sequence[RunInfo]) -> RunInfo | None:
@@ -149,7 +166,7 @@ def _refuse_open(engine: Engine) -> None:
             remedy=f"`fleet resume`, `fleet rollback`, or `fleet state abandon PATH {info.run} --reason …`"))
 
 
-def _begin(engine: Engine, plan: Plan, state: State | None, live: Live) -> Run:
+def _begin(engine: Engine, plan: Plan, state: State | None, live: Live, mode: str = "apply") -> Run:
     lineage = state.lineage if state else str(uuid.uuid4())
     name = engine.new_id()
     document = encode_plan(plan, compress=True)
@@ -160,7 +177,7 @@ def _begin(engine: Engine, plan: Plan, state: State | None, live: Live) -> Run:
                for c in plan.changes if c.adopted and c.address in live.objects}
     run.note("head", None, run=name, plan=hashlib.sha256(document).hexdigest(), fleet=plan.fleet, lineage=lineage,
              serial=state.serial if state else 0, instance=plan.instance, adopted=adopted,
-             moved=[(str(a), str(b)) for a, b in engine.fleet.moved], mode="apply", **engine.who.record())
+             moved=[(str(a), str(b)) for a, b in engine.fleet.moved], mode=mode, **engine.who.record())
     run.checkpoint()
     engine.listener(Event("start", message=name, data={"steps": len(plan.steps)}))
     return run
@@ -171,10 +188,10 @@ def _host_facts(live: Live, address: Address) -> dict[str, str]:
     return {} if host is None else {"uuid": host.uuid, "boot_time": host.boot_time, "build": host.build}
 
 
-def _reopen(engine: Engine, info: RunInfo) -> tuple[Run, Sequence[Record]]:
+def _reopen(engine: Engine, info: RunInfo, journal: Journal | None = None) -> tuple[Run, Sequence[Record]]:
     """A run read back from its journal: same plan, statuses and facts as when it stopped."""
     store = engine.store
-    journal: Journal = store.journal(info.run)
+    journal = journal or store.journal(info.run)
     records = list(journal.records())
     plan = decode_plan(store.plan(info.run))
     check_plan(engine.catalog, plan)
@@ -265,9 +282,16 @@ def _finish(run: Run, outcome: str, code: int, message: str) -> Outcome:
 def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
     """Undo what was done; afterwards live must equal what the plan saw, announced effects aside."""
     steps = list(reversed(run.plan.steps))
-    void = _reborn_since(run)
-    walked = _walk(run, [s.id for s in steps], reversed_needs(run.plan.steps),
-                   lambda n: undo(run, n, void), "continue", backward=True)
+    void = reborn_hosts(run)
+    first = {s.address.root: s.id for s in steps}  # undone last: by then all that its host was built on is back
+
+    def work(number: str) -> None:
+        root = run.steps[number].address.root
+        if root in void and number == first[root] and not after_failure:
+            restore(run, root)
+        undo(run, number, void, restored=not after_failure)
+
+    walked = _walk(run, [s.id for s in steps], reversed_needs(run.plan.steps), work, "continue", backward=True)
     if walked.failed or walked.left or walked.running:
         return _stopped_backward(run, walked)
     state = run.projector.state()
@@ -283,7 +307,9 @@ def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
                   " `fleet resume`, or `fleet state abandon` the run"
         return Outcome(3, run.journal.run, message)
     message = "rolled back, verified equal to before"
-    lost = ", ".join(sorted(map(str, booted_again(run))))
+    if void:
+        message += f"; {', '.join(map(str, void))}, reborn since, got back what was applied before"
+    lost = ", ".join(str(a) for a in sorted(booted_again(run)) if a not in void)
     if lost:
         message += f", but for the configuration of {lost}, which its boot took: the next plan restores it"
     return _finish(run, "rolled-back", 4 if after_failure else 0, message)
@@ -297,16 +323,3 @@ def _stopped_backward(run: Run, walked: Walked) -> Outcome:
     left = len(walked.failed) + len(walked.left) + len(walked.running)
     message = f"{left} of {len(run.plan.steps)} steps are not undone; `fleet resume` continues the rollback"
     return Outcome(3, run.journal.run, message, _failures(run, walked), tuple(walked.running))
-
-
-def _reborn_since(run: Run) -> frozenset[Address]:
-    """Hosts that booted after this run configured them: what it recorded of them no longer holds."""
-    found = set()
-    hosts = {s.address.root for s in run.plan.steps if s.address.type == "host"}
-    live = run.engine.live.snapshot(run.engine.fleet, run.projector.state().resources, frozenset(hosts))
-    for root in hosts:
-        host, known = live.hosts.get(root), str(run.configured.get(root, {}).get("boot_time", ""))
-        if host is not None and known and host.boot_time > known:
-            found.add(root)
-    return frozenset(found)
-

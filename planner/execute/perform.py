@@ -211,8 +211,10 @@ def extra_facts(run: Run, step: Step, found: Attrs | None) -> dict[str, Any]:
 def verify(run: Run, step: Step) -> None:
     """Read a host back: every object that this plan changed on it must now be as planned."""
     root = step.address
+    known = {**run.recorded, **run.projector.state().resources} if root in run.restorations else \
+        run.projector.state().resources  # settings are read only where somebody knows them
     live = settled(run, root, lambda: patiently(run, lambda: run.engine.live.snapshot(
-        run.engine.fleet, run.projector.state().resources, frozenset({root}))),
+        run.engine.fleet, known, frozenset({root}))),
         lambda found: not compliance(run, root, found))
     wrong = compliance(run, root, live)
     if wrong:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from planner.catalog import Catalog
 from planner.execute.late import as_begun
 from planner.model import (
@@ -26,7 +28,7 @@ from planner.model import (
     contains_unknown,
     decode,
 )
-from planner.plan import apply_moved
+from planner.plan import apply_moved, decode_plan
 from planner.ports import Record
 
 OPEN = ("", "incomplete")
@@ -69,6 +71,7 @@ class Projector:
         self.resources: dict[Address, StateResource] = dict(base.resources) if base else {}
         self.count = 0
         self.complete = False
+        self._restoring: dict[str, Step] = {}  # steps of a rollback that put a reborn host's earlier state back
         self._again = 0  # serial of a run that goes on after its end
         self._origin = dict(self.resources)  # the base under the addresses of this run
         self._known: Mapping[str, Any] = {}  # id and facts of what is adopted
@@ -105,6 +108,10 @@ class Projector:
         kind = record["kind"]
         if kind == "head":
             self._head(record)
+        elif kind == "restore":
+            self._restoring |= {s.id: s for s in restored_plan(record).steps}
+        elif record.get("step") in self._restoring:
+            self._restored(self._restoring[record["step"]], kind, decode(record.get("facts") or {}))
         elif kind == "begin":
             self.steps[record["step"]] = as_begun(self.steps[record["step"]], record)
             self._image(self.steps[record["step"]], record.get("live"))
@@ -167,6 +174,17 @@ class Projector:
         self._tracks[step.address].restored.update(facts)
         self._void(step)
         self._roll()
+
+    def _restored(self, step: Step, kind: str, facts: dict[str, Any]) -> None:
+        """State ends at what it had before the run; only what such a step computes is new (a birth's certificate)."""
+        if kind != "done":
+            return
+        fields = self.catalog.types[step.address.rtype].fields
+        operation = self.catalog.operations.get(step.operation)
+        computed = {k: v for k, v in (step.after or {}).items() if k not in fields}
+        track = self._track(step.address)
+        track.restored.update({**computed, **facts, **(operation.settles if operation else {})})
+        self._fold(track)
 
     def _void(self, step: Step) -> None:
         """The step's effect is out again. Alone, this is no rollback: the step will be done once more."""
@@ -328,6 +346,11 @@ class Projector:
         """The host is in state, and its birth in this run (where the run has one) is done."""
         waits = self._waits.get(root)
         return root in self.resources and (not waits or waits <= self._tracks[root].settled)
+
+
+def restored_plan(record: Record) -> Plan:
+    """The plan in a record of the kind `restore`."""
+    return decode_plan(msgspec.json.encode(record["plan"]))
 
 
 def _known_values(attributes: Attrs) -> dict[str, Any]:

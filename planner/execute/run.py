@@ -11,6 +11,7 @@ from typing import Any, Literal
 from planner.catalog import Catalog, Operation
 from planner.execute.late import as_begun
 from planner.execute.project import Projector
+from planner.execute.projector import restored_plan
 from planner.execute.walk import Lanes, Stop
 from planner.model import (
     Address,
@@ -101,6 +102,8 @@ class Run:
         self._lock = threading.Lock()
         self.resolving = threading.Lock()
         self._written = engine.clock.now()
+        self.restorations: dict[Address, Plan] = {}  # of a rollback: what puts reborn hosts' earlier state back
+        self.restored = 0  # restorations so far
         self._called: dict[Address, float] = {}
         self._opened = self._written
         self.reopened = False  # an earlier process made calls, maybe a moment ago
@@ -132,7 +135,9 @@ class Run:
         """Take one record into account: when it is written, and when a journal is read again."""
         kind, number = record["kind"], record.get("step", "")
         with self._lock:
-            if kind == "begin":
+            if kind == "restore":
+                self._restoring(Address.parse(record["root"]), restored_plan(record))
+            elif kind == "begin":
                 self.status[number] = "doubt"
                 self.before_images[number] = decode(record.get("live"))
                 self.steps[number] = as_begun(self.steps[number], record)
@@ -153,6 +158,14 @@ class Run:
                 if facts and not step.address.child_type and kind == "done":
                     self.configured.setdefault(step.address, {}).update(facts)
             self.projector.apply(record)
+
+    def _restoring(self, root: Address, plan: Plan) -> None:
+        """Steps of a rollback's own; what the run's plan says of that host does not count any more."""
+        self.restored += 1
+        self.restorations[root] = plan
+        self.steps.update({s.id: s for s in plan.steps})
+        self.changes = {a: c for a, c in self.changes.items() if a.root != root}
+        self.changes.update({c.address: c for c in plan.changes})
 
     def checkpoint(self) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from planner.execute.perform import REPEATS, filled, make_call, settled
@@ -21,8 +21,11 @@ def reversed_needs(steps: Sequence[Step]) -> dict[str, set[str]]:
     return needs
 
 
-def undo(run: Run, number: str, void: frozenset[Address]) -> None:
-    """Undo one step if it took effect and has an inverse. Raises StepFailed. `void`: hosts reborn since."""
+def undo(run: Run, number: str, void: Mapping[Address, str], *, restored: bool = False) -> None:
+    """Undo one step if it took effect and has an inverse. Raises StepFailed.
+
+    `void`: hosts reborn since, and why; where they are `restored` there is nothing to undo on them.
+    """
     step = run.steps[number]
     status = run.status.get(number)
     if status not in ("done", "doubt") or step.inverse is None:
@@ -30,9 +33,12 @@ def undo(run: Run, number: str, void: frozenset[Address]) -> None:
     inverse = recorded_inverse(run, step)
     assert inverse is not None  # noqa: S101 - step.inverse is not None
     try:
+        if step.address.root in void and restored:
+            run.note("undone", step, effect="void", error=void[step.address.root])
+            return
         if step.address.root in void:
-            raise StepFailed(f"{step.address.root} was reborn since", "its before-images are void",
-                             "`fleet plan` with the earlier fleet file restores the earlier configuration")
+            raise StepFailed(f"{step.address.root}: {void[step.address.root]}", "its before-images are void",
+                             "`fleet resume` puts the earlier state back on it")
         if status == "doubt" and not _took_effect(run, step, inverse):
             run.note("undone", step, effect="none")
             return
@@ -96,6 +102,7 @@ def left_over(run: Run, live: Live) -> list[str]:
                  if s.irreversible and s.kind == "call" and run.status.get(s.id) in ("done", "doubt")
                  and s.operation.startswith("host.")}
     booted = booted_again(run)
+    announced |= set(run.restorations)  # proven by themselves: a newborn has more, and less, than nobody ever declared
     different = []
     for text, digest in run.plan.live_digests.items():
         address = Address.parse(text)

@@ -38,8 +38,8 @@ def render(review: Review, colours: Paint | None = None) -> str:
     """The whole review. Plain unless `colours` is on."""
     paint = colours or Paint()
     blocks = (
-        _header(review, paint), _warnings(review, paint), _drift(review, paint), _changes(review, paint),
-        _steps(review, paint), _back_out(review, paint), _unmanaged(review, paint), _checks(review, paint),
+        _header(review, paint), warning_lines(review, paint), _drift(review, paint), _changes(review, paint),
+        step_lines(review, paint), _back_out(review, paint), _unmanaged(review, paint), _checks(review, paint),
         _summary(review, paint),
     )
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines)
@@ -58,7 +58,8 @@ def _header(review: Review, paint: Paint) -> Iterator[str]:
     yield from table([(paint.dim(name), clean(value)) for name, value in header(review.plan)], "  ")
 
 
-def _warnings(review: Review, paint: Paint) -> Iterator[str]:
+def warning_lines(review: Review, paint: Paint) -> Iterator[str]:
+    """What a plan says about itself."""
     for found in review.plan.diagnostics:
         word = paint.alarm("ERROR") if found.severity == "error" else paint.yellow("WARNING")
         yield f"{word} {_diagnostic(found)}"
@@ -141,7 +142,8 @@ def _members(group: Group[ChangeView] | Group[StepView], paint: Paint, names: Se
 # --- steps ------------------------------------------------------------------------------------------------
 
 
-def _steps(review: Review, paint: Paint) -> Iterator[str]:
+def step_lines(review: Review, paint: Paint) -> Iterator[str]:
+    """The steps, by host."""
     if not review.steps:
         return
     yield paint.bold("Steps") + paint.dim("  on each host in this order; hosts run in parallel")

@@ -187,6 +187,27 @@ def test_a_host_that_lost_its_power(site: Site, button: str) -> None:
     assert open_house(site.folder / ".fleet/lab/twin", "lab", writable=False).dump() == was
 
 
+def test_rollback_on_a_host_that_lost_its_power_since(site: Site) -> None:
+    """Nothing of the run is there to be undone: what was applied before it is put back, as the review says first."""
+    site.run("init")
+    site.run("apply", "fleet.yaml", "--auto-approve")
+    path = site.folder / "fleet.yaml"
+    earlier = path.read_text()
+    path.write_text(earlier.replace("vlan: 20", "vlan: 30"))
+    assert path.read_text() != earlier
+    site.run("apply", "fleet.yaml", "--auto-approve")
+    site.run("twin", "power", "fleet.yaml", HOST, "off")
+    shown = site.run("rollback", "fleet.yaml", "--plan").out
+    assert f"restored: {HOST}: it does not answer, not at its own door either; on it nothing is undone" in shown
+    assert re.search(r"power\.boot .*\n.*IRREVERSIBLE", shown)
+    listed = site.run("rollback", "fleet.yaml", "--plan", "--json").json["restores"]
+    assert [one["address"] for one in listed] == [HOST]
+    done = site.run("rollback", "fleet.yaml", "--auto-approve")
+    assert f"{HOST}, reborn since, got back what was applied before" in done.out
+    path.write_text(earlier)
+    site.run("plan", "fleet.yaml", "--detailed-exitcode")
+
+
 # --- what is printed where ----------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from planner.execute.engine import apply, resume, rollback
 from planner.execute.project import current_state
-from planner.model import FleetError, Plan, Step
+from planner.model import Address, FleetError, Plan, Step
 from tests.support.lab import CATALOG, IMAGE, Killed, Lab, Opened, fleet
 from tests.support.lab_fleets import EDITED, FIRST, HOSTS, fleets
 from tests.support.memory_boot import BUILD, VERSION
@@ -219,3 +220,91 @@ def test_every_kill_point_of_fixed_pairs(name: str, where: str, ending: str) -> 
     for number in range(count):
         with quick_folder() as folder:
             run_pair(FIRST, EDITED[name], (where, number), ending, folder)
+
+
+# --- a rebirth between apply and rollback ---------------------------------------------------------------------
+
+
+def rebirth(first: dict[str, Any], second: dict[str, Any], hosts: tuple[str, ...], kill: tuple[str, int] | None,
+            folder: Path) -> None:
+    """Apply a pair, let these hosts lose their power, roll back: what was applied before is there again, by itself.
+
+    `kill`: which call of that rollback; `resume` then finishes it. Left out: two hosts with one datastore name for two
+    exports; vCenter remembers that of the host that is gone, and calls the other one "NAME (1)" (exit 3).
+    """
+    exports = {(Address.parse(n).root, a["server"], a["path"]) for f in (first, second) for n, a in f.items()
+               if "server" in a}
+    if len({e[1:] for e in exports}) > 1 and len({e[0] for e in exports}) > 1:
+        return
+    lab = Lab(folder)
+    begun(lab, first)
+    opened = lab.open(fleet(second))
+    before, base = opened.dump(), opened.store.read()
+    try:
+        plan = opened.plan()
+    except FleetError:
+        return
+    outcome = apply(opened.engine(), plan, images=dict(plan.image_digests))
+    assert outcome.exit_code == 0, outcome
+    if not outcome.run:
+        return
+    touched = {s.address.key for s in plan.steps}  # what another run configured is no business of this one
+    Night(tuple(h for h in hosts if h in touched)).fall(opened, {**first, **second})
+    opened = lab.open(fleet(second))
+    if kill is not None:
+        count = itertools.count()
+
+        def hook(where: str, _step: str) -> None:
+            if where == kill[0] and next(count) == kill[1]:
+                raise Killed
+
+        lab.hook = hook
+        try:
+            outcome = rollback(opened.engine())
+        except Killed:
+            lab.hook = lambda _where, _step: None
+            opened = lab.open(fleet(second))
+            outcome = resume(opened.engine())
+        lab.hook = lambda _where, _step: None
+    else:
+        outcome = rollback(opened.engine())
+    assert outcome.exit_code == 0, outcome.failures or outcome
+    now = opened.store.read()
+    assert {a: (r.origin, r.attributes) for a, r in now.resources.items()} == {
+        a: (r.origin, r.attributes) for a, r in base.resources.items()}
+    opened = lab.open(fleet(first))
+    again = opened.plan()
+    assert again.empty, [str(s) for s in again.steps] + [str(c) for c in again.changes]
+    facts_are_true(opened)
+    after = opened.dump()
+    assert after["inventory"] == before["inventory"]
+    assert set(after["hosts"]) == set(before["hosts"])
+    assert {n: h["maintenance"] for n, h in after["hosts"].items()} == {
+        n: h["maintenance"] for n, h in before["hosts"].items()}
+
+
+REBIRTHS = st.sampled_from([("esx01",), ("esx02",), HOSTS])
+
+
+@pytest.mark.slow
+@settings(SETTINGS, max_examples=150)
+@given(first=fleets(), second=fleets(), hosts=REBIRTHS, kill=st.none() | KILLS)
+def test_rollback_after_a_rebirth(first: dict[str, Any], second: dict[str, Any], hosts: tuple[str, ...],
+                                  kill: tuple[str, int] | None) -> None:
+    with quick_folder() as folder:
+        rebirth(first, second, hosts, kill, folder)
+
+
+@pytest.mark.parametrize("name", sorted(EDITED))
+def test_rollback_of_fixed_pairs_after_a_rebirth(name: str) -> None:
+    with quick_folder() as folder:
+        rebirth(FIRST, EDITED[name], HOSTS, None, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("name", sorted(EDITED))
+def test_every_kill_point_of_a_rollback_after_a_rebirth(name: str, where: str) -> None:
+    for number in range(0, 45, 1 if where == "before" else 4):
+        with quick_folder() as folder:
+            rebirth(FIRST, EDITED[name], HOSTS, (where, number), folder)
