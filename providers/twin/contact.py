@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     from providers.twin.inventory import Inventory
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A VM that DRS moved from one host to another, by vMotion where it was `running`."""
+
+    vm: str
+    source: str
+    target: str
+    running: bool
+
+
 class Contact:
     """vCenter's side of its connections. `late`: a host that is gone shows as connected until something asks it."""
 
@@ -21,6 +32,7 @@ class Contact:
         self.fleet = fleet
         self.instance = instance
         self.late = False
+        self.moves: list[Move] = []
 
     def box(self, mac: str) -> Box | None:
         return self.inventory.get(mac, Box)
@@ -102,11 +114,11 @@ class Contact:
     # --- where virtual machines may go --------------------------------------------------------------------
 
     def target(self, machine: Vm, source: Host, *, running: bool) -> Host | None:
-        """A host of the same cluster that can take a VM. `running`: by vMotion, so both ends need a tagged adapter."""
-        for host in self.inventory.below(source.parent):
-            if isinstance(host, Host) and host.id != source.id and self.takes(machine, source, host, running=running):
-                return host
-        return None
+        """The host of the same cluster that can take a VM and has the fewest. `running`: by vMotion, so both ends need
+        a tagged adapter."""
+        fits = [host for host in self.inventory.below(source.parent) if isinstance(host, Host) and
+                host.id != source.id and self.takes(machine, source, host, running=running)]
+        return min(fits, key=lambda host: len(self.inventory.vms_on(host)), default=None)
 
     def takes(self, machine: Vm, source: Host, target: Host, *, running: bool) -> bool:
         """Whether a VM can live on that host: datastores, port groups, vMotion adapters, no maintenance."""
@@ -120,12 +132,13 @@ class Contact:
         return not running or (tagged(self.seen(source), "vmotion") and tagged(there, "vmotion"))
 
     def evacuate(self, host: Host, *, powered_off: bool) -> list[str]:
-        """Move VMs away for maintenance mode. Returns the names of running VMs that cannot move; nothing moves then."""
+        """Move VMs away for maintenance mode, one by one: fully automated DRS does. Each move is kept by itself, and
+        noted in `moves`. Returns the names of running VMs that stay: what could move has moved all the same.
+        """
         cluster = self.inventory.get(host.parent, Cluster)
         automatic = cluster is not None and bool(cluster.drs.get("enabled")) and (
             cluster.drs.get("defaultVmBehavior", "fullyAutomated") == "fullyAutomated"
         )
-        moves: list[tuple[Vm, Host]] = []
         stuck: list[str] = []
         for machine in self.inventory.vms_on(host):
             on = machine.power == "poweredOn"
@@ -133,12 +146,11 @@ class Contact:
                 continue
             target = self.target(machine, host, running=on) if automatic else None
             if target is not None:
-                moves.append((machine, target))
+                self.inventory.place(machine, target)
+                self.inventory.flush()
+                self.moves.append(Move(machine.name, host.name, target.name, running=on))
             elif on:
                 stuck.append(machine.name)
-        if not stuck:
-            for machine, target in moves:
-                self.inventory.place(machine, target)
         return stuck
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from providers.boot.staging import shown, way_of
 from providers.midwife.standing import Former, Way
-from tests.unit.boot.kit import FakeHouse, make_image, site
 from tests.unit.boot.kit import MACS as MACHINES
+from tests.unit.boot.kit import FakeHouse, make_image, operations, site
 from tests.unit.midwife.test_desk import MAC, Office
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -111,7 +112,6 @@ def test_a_machine_tries_goes_back_and_keeps(tmp_path: Path) -> None:
     """Over real sockets, with the operations of steps: the image that a machine runs is what it fetched."""
     house, mac = FakeHouse(), MACHINES[0]
     new = make_image(tmp_path / "images" / "new", size=99)
-    facts = {}
     with site(tmp_path, house=house) as here:
         here.run("boot.stage", mac)
         here.run("power.boot", mac)
@@ -119,10 +119,6 @@ def test_a_machine_tries_goes_back_and_keeps(tmp_path: Path) -> None:
         old = here.digest
     with site(tmp_path, house=house, image=new) as here:
         def stage(operation: str, before: dict[str, str | None], after: dict[str, str | None]) -> None:
-            from dataclasses import replace
-
-            from tests.unit.boot.kit import operations
-
             call = replace(here.call(mac, operation, facts=facts), before=before, after=after)
             here.boot.run(operations()[operation], call)
 

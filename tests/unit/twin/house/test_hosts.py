@@ -265,6 +265,27 @@ def test_vms_that_cannot_move_stop_maintenance(obstacle: str) -> None:
     assert not one.runtime.inMaintenanceMode
 
 
+def test_what_can_move_has_moved_although_one_vm_stays() -> None:
+    more = '  bound: {host: esx01.test, datastores: [local], networks: [VM Network], power: "on"}\n'
+    house = make_house(seed=VMS + more + "datastores: {dc0/local: {hosts: [esx01.test]}}\n")
+    one, two = host(vcenter(house), 1), host(vcenter(house), 2)
+    with pytest.raises(vim.fault.Timedout, match="bound"):
+        done(one.EnterMaintenanceMode_Task(60))
+    assert [each.name for each in two.vm] == ["web1"]
+    assert [(m.vm, m.source, m.target, m.running) for m in house.contact.moves] == [
+        ("web1", "esx01.test", "esx02.test", True)]
+    done(next(each for each in one.vm if each.name == "bound").PowerOffVM_Task())
+    done(one.EnterMaintenanceMode_Task(60))
+
+
+def test_vms_are_spread_over_the_hosts_that_take_them() -> None:
+    seed = VMS.replace("vms:", "  esx03.test: {mac: 52:54:00:01:00:03, cluster: dc0/prod, config: *config}\nvms:")
+    more = "".join(f'  app{n}: {{host: esx01.test, datastores: [shared], power: "on"}}\n' for n in range(3))
+    found = vcenter(make_house(seed=seed + more))
+    done(host(found, 1).EnterMaintenanceMode_Task(60))
+    assert [len(host(found, n).vm) for n in (1, 2, 3)] == [1, 2, 2]
+
+
 def test_a_lost_host_loses_its_vms_to_ha() -> None:
     house = make_house(seed=VMS)
     found = vcenter(house)
