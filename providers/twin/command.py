@@ -1,6 +1,6 @@
 """`fleet twin`: the embedded twin of a fleet, served to other clients, and its machines' power buttons.
 
-    fleet twin serve [PATH] [--hosts N] [--port P]
+    fleet twin serve [PATH] [--hosts N | --seed FILE] [--port P]
     fleet twin power PATH ADDR on|off|cycle
 
 Commands find the fleet through `planner.ports.Workshop` in typer's `obj`.
@@ -36,14 +36,21 @@ def serve(
                                          help="Write the certificate here, for clients to verify against.")] = "",
     faults: Annotated[str, typer.Option("--faults", metavar="FILE", show_default=False,
                                         help="Fault rules, YAML.")] = "",
+    seed: Annotated[str, typer.Option("--seed", metavar="FILE", show_default=False,
+                                      help="Without PATH: what the new twin has, YAML.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Where it is served, as JSON.")] = False,
 ) -> int:
-    """Serve a vCenter over HTTPS until Ctrl-C: /sdk, and each host's own door at /hosts/ADDRESS/sdk."""
+    """Serve a vCenter over HTTPS until Ctrl-C: /sdk, and each host's own door at /hosts/ADDRESS/sdk.
+
+    Machines that boot outside of it (`power: external`) say so at /machines/MAC/born.
+    """
     from providers.twin.serving import Serving, serve_fleet, serve_new
 
     if path and hosts:
         raise typer.BadParameter("--hosts makes hosts of its own; the hosts of a fleet come from PATH")
-    wanted = Serving(listen, port, ca_file, faults, as_json)
+    if seed and (path or hosts):
+        raise typer.BadParameter("--seed lays down a twin of its own: leave out PATH and --hosts")
+    wanted = Serving(listen, port, ca_file, faults, as_json, seed)
     return serve_fleet(_workshop(context), path, wanted) if path else serve_new(hosts, wanted)
 
 

@@ -23,13 +23,14 @@ _RENEW = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How to serve: where, where to write the certificate, which faults, and how to say so."""
+    """How to serve: where, where to write the certificate, which faults, and how to say so. `seed`: of a new twin."""
 
     listen: str
     port: int
     ca_file: str = ""
     faults: str = ""
     as_json: bool = False
+    seed: str = ""
 
 
 def serve_fleet(workshop: Workshop, path: str, wanted: Serving) -> int:
@@ -41,10 +42,13 @@ def serve_fleet(workshop: Workshop, path: str, wanted: Serving) -> int:
 
 
 def serve_new(hosts: int, wanted: Serving) -> int:
-    """Serve a twin of its own, in memory: dc0 with the cluster prod and this many connected hosts."""
+    """Serve a twin of its own, in memory: what a seed says, or dc0 with the cluster prod and this many connected hosts.
+    Raises FleetError for a seed with mistakes."""
+    from providers.twin.house import open_house
     from providers.twin.soap.certificate import make_certificate
 
-    return _serve(new_house(hosts), wanted, make_certificate(wanted.listen, ("localhost", "127.0.0.1", "127.0.0.2")))
+    house = open_house(None, "twin", seed=Path(wanted.seed)) if wanted.seed else new_house(hosts)
+    return _serve(house, wanted, make_certificate(wanted.listen, ("localhost", "127.0.0.1", "127.0.0.2")))
 
 
 def new_house(hosts: int) -> House:
@@ -64,7 +68,9 @@ def new_house(hosts: int) -> House:
 
 
 def open_server(house: House, wanted: Serving, certificate: Certificate | None = None) -> Server:
-    """The server of a house, not started: vCenter at /sdk, a host's own door at /hosts/ADDRESS/sdk."""
+    """The server of a house, not started: vCenter at /sdk, a host's own door at /hosts/ADDRESS/sdk, and what machines
+    outside of the twin say at /machines/MAC (see `outside`)."""
+    from providers.twin.outside import OutsideMachines
     from providers.twin.soap.server import Mount, Server
 
     def find(path: str) -> Mount | None:
@@ -74,7 +80,7 @@ def open_server(house: House, wanted: Serving, certificate: Certificate | None =
         return Mount(lambda: house.door_world(parts[1]))
 
     return Server({"/sdk": Mount(lambda: house.world)}, host=wanted.listen, port=wanted.port,
-                  certificate=certificate, find=find)
+                  certificate=certificate, find=find, beside=OutsideMachines(house).answer)
 
 
 def _serve(house: House, wanted: Serving, certificate: Certificate) -> int:

@@ -1,6 +1,7 @@
 """The HTTPS door: the same worlds that the in-process stub calls, for any vSphere client.
 
-`/sdk` is the first door (vCenter); further doors, such as hosts' own SDKs, are mounted at paths of their own.
+`/sdk` is the first door (vCenter); further doors, such as hosts' own SDKs, are mounted at paths of their own. What is
+no SOAP is answered `beside` them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ LARGEST = 4 * 1024 * 1024  # bytes of a request
 IDLE = 60.0  # seconds a connection may say nothing
 
 
+Beside = Callable[[str, str, str, bytes], tuple[int, bytes] | None]
+"""(method, path, Authorization, body) → (status, JSON) of what is no SOAP; None where there is nothing at that path."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """One door of the server. `world` is asked for at each request; a ConnectionError it raises: the door is shut."""
@@ -44,10 +49,12 @@ class Server:
     """Serves doors until `close`. `find(path)` may answer for paths that are not in `mounts` (doors made on demand)."""
 
     def __init__(self, mounts: Mapping[str, Mount], *, host: str = "127.0.0.1", port: int = 0,
-                 certificate: Certificate | None = None, find: Callable[[str], Mount | None] | None = None) -> None:
+                 certificate: Certificate | None = None, find: Callable[[str], Mount | None] | None = None,
+                 beside: Beside | None = None) -> None:
         self.certificate = certificate or make_certificate(host, ("localhost", "127.0.0.1", "127.0.0.2"))
         self._mounts = dict(mounts)
         self._find = find or (lambda _path: None)
+        self._beside: Beside = beside or (lambda *_asked: None)
         self._host, self._port = host, port
         self._httpd: _Httpd | None = None
         self._thread: threading.Thread | None = None
@@ -63,7 +70,7 @@ class Server:
         """Bind and serve in a background thread. Raises OSError where the address cannot be bound."""
         with tempfile.TemporaryDirectory() as folder:
             context = server_context(self.certificate, Path(folder))
-        self._httpd = _Httpd((self._host, self._port), context, self.mount)
+        self._httpd = _Httpd((self._host, self._port), context, self.mount, self._beside)
         self._thread = threading.Thread(target=self._httpd.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True,
                                         name="twin-https")
         self._thread.start()
@@ -98,8 +105,8 @@ class _Httpd(http.server.ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext,
-                 mount: Callable[[str], Mount | None]) -> None:
-        self.mount = mount
+                 mount: Callable[[str], Mount | None], beside: Beside) -> None:
+        self.mount, self.beside = mount, beside
         self._context = context
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
@@ -141,7 +148,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         if path.endswith("/vimServiceVersions.xml") and self.server.mount(path.rpartition("/")[0]):
             self._send(200, versions_document())
-        else:
+        elif not self._answered_beside(path, b""):
             self._send(404, b"not found\n", "text/plain")
 
     def do_POST(self) -> None:
@@ -150,7 +157,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if body is None:
             return
         if mount is None:
-            self._send(404, b"not found\n", "text/plain")
+            if not self._answered_beside(self.path, body):
+                self._send(404, b"not found\n", "text/plain")
             return
         try:
             self._soap(mount.world(), body)
@@ -158,6 +166,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._hang_up(reset=False)
         except ConnectionError:
             self._hang_up(reset=True)
+
+    def _answered_beside(self, path: str, body: bytes) -> bool:
+        found = self.server.beside(self.command, path, self.headers.get("Authorization", ""), body)
+        if found is not None:
+            self._send(*found, "application/json")
+        return found is not None
 
     def _soap(self, world: World, body: bytes) -> None:
         key = self._session_key()
