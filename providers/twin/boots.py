@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from providers.twin import baseline
 from providers.twin.machines import Machine, account, view
 from providers.twin.model import Account, Box, Host, Hypervisor
+from providers.twin.outbound import payload_over
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -54,10 +55,13 @@ def connected_host(house: House, cluster: str, mac: str, name: str, *, password:
 
 
 def settle(house: House) -> None:
-    """After loading: machines caught in mid-boot are off; datastores and networks follow the hosts' configurations."""
+    """After loading: machines caught in mid-boot are off, and payloads have ended; datastores and networks follow the
+    hosts' configurations."""
     for box in house.inventory.all(Box):
         if box.power == "booting":
             box.power = "off"
+            house.inventory.mark(box)
+        if box.running is not None and payload_over(box.running):
             house.inventory.mark(box)
     for host in house.inventory.all(Host):
         house.inventory.attach(host, house.contact.seen(host).config)

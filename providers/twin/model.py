@@ -125,6 +125,7 @@ class Hypervisor(Document):
     config: HostConfig = msgspec.field(default_factory=HostConfig)
     kept: bool = False  # installed on the machine's disk
     issued: float = 0.0  # when its certificate was made; 0: at this boot
+    passing: dict[str, bool] = msgspec.field(default_factory=dict)  # rule sets its payload sets back: key → to what
 
 
 class Box(Document, tag="machine", tag_field="kind"):

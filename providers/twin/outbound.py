@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from providers.twin.baseline import ruleset, set_ruleset
 from providers.twin.facts.firewall import covers, rulesets
+from providers.twin.model import Hypervisor
 
 
 class Blocked(TimeoutError):
@@ -52,12 +53,25 @@ class HouseFirewall:
             return not gone and ruleset(box.running, key)
 
     def set(self, key: str, wanted: bool) -> None:
-        """Kept with the house's next effect: a payload that a kill ends leaves nothing behind that it would close."""
+        """Kept with the house's next effect, along with what its payload will set back (`settle`)."""
         with self._house.lock:
             box = self._house.box(self._mac)
-            if box.running is not None and box.boots == self._boot:
-                set_ruleset(box.running.config, key, wanted)
-                self._house.inventory.mark(box)
+            if box.running is None or box.boots != self._boot:
+                return
+            before = box.running.passing.setdefault(key, ruleset(box.running, key))
+            if before == wanted:
+                del box.running.passing[key]
+            set_ruleset(box.running.config, key, wanted)
+            self._house.inventory.mark(box)
+
+
+def payload_over(running: Hypervisor) -> bool:
+    """A payload runs on its machine, not in the process that was killed: it has set back what it opened."""
+    over = bool(running.passing)
+    for key, wanted in running.passing.items():
+        set_ruleset(running.config, key, wanted)
+    running.passing.clear()
+    return over
 
 
 def let_out(firewall: Firewall, key: str, protocol: str, port: int) -> None:

@@ -169,6 +169,22 @@ def test_a_host_that_is_gone_sends_nothing(house: House) -> None:
     assert not ruleset(running, "httpClient")
 
 
+def test_a_payload_goes_on_when_the_process_that_played_its_machine_was_killed(tmp_path: Path) -> None:
+    """What it had opened is closed by then, also where another effect wrote that down."""
+    first = open_house(tmp_path / "twin", "lab", seed=None, machines=[MachineSpec(MAC, "esx01")], writable=True)
+    first.complete_boot(MAC, build="1", version="8.0.3")
+    HouseFirewall(first, MAC, first.box(MAC).boots).set("httpClient", True)
+    with first.change():
+        first.inventory.mark(first.box(MAC))
+    first.close()
+    again = open_house(tmp_path / "twin", "lab", seed=None, machines=[MachineSpec(MAC, "esx01")], writable=True)
+    running = again.box(MAC).running
+    again.close()
+    assert running is not None
+    assert not ruleset(running, "httpClient")
+    assert not running.passing
+
+
 # --- agentless ------------------------------------------------------------------------------------------------
 
 
