@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.cli.wiring import Sessions
-    from planner.model import Fleet
-    from planner.ports import OpenFleet, Session
+    from planner.model import Attrs, Fleet
+    from planner.ports import Event, OpenFleet, RestoreOutcome, Session
 
 
 @dataclass(slots=True)
@@ -39,3 +40,11 @@ class CliWorkshop:
                 yield _Open(place.fleet, place.sessions.folder, place.sessions)
             finally:
                 place.sessions.close()  # before the lock is let go: they write until then
+
+    def restore(self, folder: Path, fleet: str, births: Mapping[str, Attrs], *, again: Iterable[str] = (),
+                hosts: int = 8, stop: threading.Event | None = None,
+                listener: Callable[[Event], None] = lambda _event: None) -> RestoreOutcome:
+        from planner.cli.restoring import Request, restore
+
+        return restore(Request(folder, fleet, {mac.lower(): birth for mac, birth in births.items()},
+                               frozenset(mac.lower() for mac in again), hosts, stop, listener))

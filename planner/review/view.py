@@ -17,6 +17,7 @@ from planner.review.values import AS_BEFORE, Line, changed, differences, duratio
 
 VCENTER = "vCenter"
 SILENT = "does not answer: will be booted and reconnected"
+BORN = "was born again: will be reconnected"
 WORDS: Mapping[Action, str] = {
     Action.CREATE: "create", Action.UPDATE: "change", Action.REPLACE: "replace", Action.DELETE: "delete",
     Action.FORGET: "forget", Action.NOOP: "keep",
@@ -64,7 +65,7 @@ class Review:
     reboots: tuple[str, ...]  # hosts that a back-out reboots
     lost: tuple[str, ...] = ()  # hosts whose configuration a boot of this plan discards: no back-out restores it
     losses: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # (operation, what) → step numbers
-    silent: frozenset[str] = frozenset()  # of `reborn`: hosts that do not answer, and so are booted
+    silent: Mapping[str, str] = field(default_factory=dict)  # of `reborn`: hosts that vCenter has lost, and what then
 
     def every_step(self) -> Iterator[StepView]:
         for group in self.steps:
@@ -107,7 +108,9 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
             if why:
                 key = (step.operation, why)
                 found[key] = (*found.get(key, ()), numbers[step.id])
-    silent = frozenset(str(s.address.root) for s in plan.steps if s.kind == "wait")
+    booted = {s.address.root for s in plan.steps if s.kind in ("boot", "manual")}
+    silent = {str(s.address.root): SILENT if s.address.root in booted else BORN
+              for s in plan.steps if s.kind == "wait"}
     return Review(
         plan=plan, changes=_change_groups(plan.changes, details, silent), steps=steps, back_out=undo, stays=stays,
         reborn=Counter(str(c.address.root) for c in plan.changes if _restored(c)),
@@ -141,7 +144,8 @@ def _powers(step: Step, catalog: Catalog) -> bool:
 # --- changes ----------------------------------------------------------------------------------------------
 
 
-def _change_groups(changes: Sequence[Change], details: bool, silent: frozenset[str]) -> tuple[Group[ChangeView], ...]:
+def _change_groups(changes: Sequence[Change], details: bool,
+                   silent: Mapping[str, str]) -> tuple[Group[ChangeView], ...]:
     groups: dict[str, list[ChangeView]] = {}
     lines = _Lines()
     for change in changes:
@@ -176,12 +180,12 @@ class _Lines:
         return self.updates[pair]
 
 
-def _change_view(change: Change, title: str, lines: _Lines, silent: frozenset[str]) -> ChangeView:
+def _change_view(change: Change, title: str, lines: _Lines, silent: Mapping[str, str]) -> ChangeView:
     notes = [change.reason] if change.reason else []
     if change.adopted and "adopted" not in change.reason:
         notes.append("adopted: it exists already")
     if change.reborn and not change.address.child_type:
-        notes.append(SILENT if str(change.address) in silent else "reborn: it lost its configuration in a reboot")
+        notes.append(silent.get(str(change.address)) or "reborn: it lost its configuration in a reboot")
     if change.action is Action.FORGET:
         notes.append("it leaves state; nothing is called")
     return ChangeView(change, _relative(change.address, title), tuple(notes), lines.of(change))

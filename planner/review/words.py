@@ -10,7 +10,7 @@ from typing import Any
 from planner.model import Address, Drift, Plan, Step, contains_unknown
 from planner.review.fold import Group
 from planner.review.values import KNOWN_AFTER_APPLY, UNKNOWN_NOW, Line, count, text
-from planner.review.view import SILENT, ChangeView, Review, StepView
+from planner.review.view import ChangeView, Review, StepView
 
 EFFECT_WIDTH = 64
 MANY = 12
@@ -133,7 +133,7 @@ def loss_lines(review: Review) -> list[str]:
 
 def restores(review: Review, host: str) -> str:
     """What a host that lost its configuration gets: the words after its name."""
-    why = f"{SILENT};" if host in review.silent else "was reborn:"
+    why = f"{review.silent[host]};" if host in review.silent else "was reborn:"
     return f"{why} restores {count(review.reborn[host], 'object')} as last applied"
 
 

@@ -214,7 +214,7 @@ def _declared(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
         yield ("a host that is booted by fleet needs its MAC", "mac is not set", "set `mac` to the MAC it boots from")
     if not after.get("image"):
         yield ("a host that is booted by fleet needs an image", "image is not set", "set `image`")
-    elif not given.image:
+    elif not given.image and not given.birth:
         yield ("the content of the image is not known", f"image {after['image']}", "check the image's `source`")
     if after.get("root_password") is None:
         yield ("a host that is booted by fleet needs a root password", "root_password is not set",

@@ -106,19 +106,23 @@ def test_what_is_lost_although_its_object_comes_back_is_named() -> None:
     assert "LOST" not in text.render(review(plan, catalog, back_out(plan)))
 
 
-@pytest.mark.parametrize(("booted", "said"), [
-    (True, "does not answer: will be booted and reconnected; restores 1 object as last applied"),
-    (False, "was reborn: restores 1 object as last applied"),
+BOOT, WAIT = ("power.boot", "boot"), ("birth.wait", "wait")
+
+
+@pytest.mark.parametrize(("made", "said"), [
+    ((BOOT, WAIT), "does not answer: will be booted and reconnected; restores 1 object as last applied"),
+    ((WAIT,), "was born again: will be reconnected; restores 1 object as last applied"),
+    ((), "was reborn: restores 1 object as last applied"),
 ])
-def test_a_host_that_does_not_answer_is_not_called_reborn(booted: bool, said: str) -> None:
+def test_a_host_that_does_not_answer_is_not_called_reborn(made: tuple[tuple[str, Any], ...], said: str) -> None:
     root = plans.ESX["esx02"]
     changes = (Change(root, Action.NOOP, {}, {}, reborn=True),
                Change(root.under("vswitch", "vSwitch1"), Action.CREATE, None, {"mtu": 1500}, reborn=True))
-    steps = (Step("s0001", root, "birth.wait", None, None, kind="wait"),) if booted else ()
+    steps = tuple(Step(f"s{n}", root, operation, None, None, kind=kind) for n, (operation, kind) in enumerate(made))
     view = review(replace(plans.nothing(), changes=changes, steps=steps), plans.catalog())
     for rendered in (text.render(view), markdown.render(view)):
         assert said in rendered
-        assert ("reborn" in rendered) is not booted
+        assert ("reborn" in rendered) is not bool(made)
 
 
 def test_updates_are_listed_in_the_order_of_the_schema() -> None:
