@@ -35,6 +35,7 @@ class StateServer:
         self.authority = Authority(folder / "identity")
         self._now, self._seconds = now, seconds
         self._identities: dict[str, str] = {}
+        self._stores: list[RemoteStore] = []
 
     @property
     def url(self) -> str:
@@ -67,7 +68,15 @@ class StateServer:
     def store(self, fleet: str = "lab", *, url: str = "", patience: float = PATIENCE, link: Any = Client,
               now: Callable[[], float] = since_boot) -> RemoteStore:
         """A runner's store, as if in another process."""
-        return RemoteStore(url or self.url, fleet, self.identity(fleet), patience, link, now)
+        made = RemoteStore(url or self.url, fleet, self.identity(fleet), patience, link, now)
+        self._stores.append(made)
+        return made
+
+    def close(self) -> None:
+        """For good: runners are gone, too."""
+        for store in self._stores:
+            store.close()
+        self.stop()
 
 
 @contextmanager
@@ -77,7 +86,7 @@ def serving(folder: Path, now: Callable[[], float] = time.monotonic,
     try:
         yield server
     finally:
-        server.stop()
+        server.close()
 
 
 class StateProcess(StateServer):
