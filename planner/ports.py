@@ -105,9 +105,11 @@ class OpenContext:
 class Provider(Protocol):
     """What an entry point of the group `fleet.providers` loads: a module-level object or class instance.
 
-    It may have three things more: `reserved` (block or key of a later version → what for),
-    `problems(fleet) -> Iterable[Diagnostic]` (what is wrong offline: for `fleet validate`), and of the provider that
-    reads live `power(fleet) -> Callable[[Attrs], str]` (`LiveSession.power` as far as it shows offline).
+    It may have some things more: `reserved` (block or key of a later version → what for),
+    `problems(fleet) -> Iterable[Diagnostic]` (what is wrong offline: for `fleet validate`),
+    `carried(block) -> Mapping[str, str]` (key of the block → text of the file that it names, which a restore on another
+    machine needs; nothing secret), and of the provider that reads live `power(fleet) -> Callable[[Attrs], str]`
+    (`LiveSession.power` as far as it shows offline).
     """
 
     name: str

@@ -73,8 +73,12 @@ class Restoration:
 
 def missed(facts: Attrs, birth: Attrs) -> bool:
     """Whether vCenter does not have that birth of a host: it was accepted after the last one that it joined with."""
-    known = next((str(facts[name]) for name in NEWER if facts.get(name)), "")
-    return str(birth.get("born") or "") > known
+    return str(birth.get("born") or "") > newest_known(facts)
+
+
+def newest_known(facts: Attrs) -> str:
+    """When the birth was accepted by which vCenter has the host (ISO 8601, UTC); "" where it has none by a birth."""
+    return next((str(facts[name]) for name in NEWER if facts.get(name)), "")
 
 
 def choose(state: State | None, births: Mapping[str, Attrs], again: Iterable[str] = ()) -> Chosen:

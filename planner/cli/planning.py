@@ -31,18 +31,29 @@ def addresses(texts: Sequence[str] | None, flag: str) -> tuple[Address, ...]:
 
 def make_plan(place: Bench, options: PlanOptions) -> Plan:
     """Read live (unless `--no-refresh`) and plan. Raises FleetError."""
+    from planner.cli.newborns import newborns
     from planner.plan import PlanInputs, build_plan
 
-    fleet = place.fleet
-    live = None
-    if options.refresh:
-        live = place.sessions.live.snapshot(fleet, _recorded(place))
+    fleet, recorded = place.fleet, _recorded(place)
+    live = place.sessions.live.snapshot(fleet, recorded) if options.refresh else None
+    births = newborns(place, recorded, live) if live is not None else {}
     block = fleet.providers.get(LIVE, {})
     return build_plan(PlanInputs(
         place.catalog, fleet, place.state, live, image_digests(place.site, fleet),
         place.sessions.live.power if live is not None else _power_offline(place), options,
         {"coexist": bool(block.get("coexist", False)), "agentless": fleet.providers.get("boot", {}).get("agentless")},
-        tool=tool(), by=f"{user()}@{host()}", now=timestamp()))
+        tool=tool(), by=f"{user()}@{host()}", now=timestamp(), births=births, files=_files(place)))
+
+
+def _files(place: Bench) -> dict[str, str]:
+    """Text of files that provider blocks name, for restores on another machine."""
+    found: dict[str, str] = {}
+    for name, provider in place.site.providers.items():
+        carried = getattr(provider, "carried", None)  # optional: see planner.ports.Provider
+        block = place.fleet.providers.get(name)
+        if carried is not None and block is not None:
+            found.update({f"{name}.{key}": text for key, text in carried(block).items()})
+    return found
 
 
 def _power_offline(place: Bench) -> Callable[[Attrs], str]:

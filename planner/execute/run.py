@@ -145,6 +145,9 @@ class Run:
                 self.status[number] = kind
             elif kind == "void":  # whatever it was, a boot took it away
                 self.status[number] = "undone"
+                if self.steps[number].kind == "wait":  # only a later birth answers it now
+                    facts = self.facts.setdefault(self.steps[number].address, {})
+                    facts["void_birth"] = facts.get("born", "")
             elif kind == "failed":
                 self.status[number] = _FAILED.get(record.get("effect", ""), "failed")
             if kind in ("done", "undone"):

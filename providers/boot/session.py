@@ -162,7 +162,7 @@ class BootSession:
             if door is not None:
                 door.look(call)
             facts = self.birth(mac)
-            if facts is not None:
+            if facts is not None and facts["born"] != call.facts.get("void_birth"):
                 standing = self.standings.get(mac)
                 check_build(mac, facts, standing.build if standing is not None else "")
                 self._play_external(mac, facts)
@@ -192,6 +192,19 @@ class BootSession:
 
     def _reason(self, mac: str) -> str:
         return with_problem(self.trail.reason(mac), self._house(), mac)
+
+    def births(self, since: Mapping[str, str]) -> Mapping[str, Attrs]:
+        """`since`: MAC → `born` of the birth that is known. MAC → facts of a later one that answers what is staged.
+
+        Raises FleetError, OSError.
+        """
+        found = {}
+        for mac, newest in self.inbox.macs():
+            if mac in since and str(newest["born"]) > since[mac]:
+                facts = self.birth(mac)
+                if facts is not None and str(facts["born"]) > since[mac]:
+                    found[mac] = facts
+        return found
 
     # --- seams for the power provider and the twin ------------------------------------------------------
 

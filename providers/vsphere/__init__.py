@@ -59,6 +59,16 @@ class VsphereProvider:
 
         return power_offline(fleet.providers.get(self.name, {}))
 
+    def carried(self, block: Attrs) -> Mapping[str, str]:
+        """The CA by which vCenter is trusted. Opening the session says what is wrong with it."""
+        from pathlib import Path
+
+        path = block.get("ca_file")
+        try:
+            return {"ca_file": Path(path).read_text(encoding="ascii")} if isinstance(path, str) and path else {}
+        except (OSError, UnicodeDecodeError):
+            return {}
+
     def image_digests(self, fleet: Fleet) -> Mapping[str, str]:
         return {}
 

@@ -94,6 +94,19 @@ class _Connection(http.client.HTTPSConnection):
         return response
 
 
+def certificate_at(server: str, timeout: float) -> bytes:
+    """DER of the certificate that a server shows, unchecked: for comparison with a known one. Raises OSError."""
+    try:
+        host, port = split_server(server)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((host, port), timeout=timeout) as plain, \
+            context.wrap_socket(plain, server_hostname=host) as tls:
+        return tls.getpeercert(True) or b""
+
+
 def tls_context(trust: Trust) -> ssl.SSLContext:
     """Verifies chain and name, except where one certificate is pinned: then that comparison is the check."""
     context = ssl.create_default_context(cafile=trust.ca_file or None)

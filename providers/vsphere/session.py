@@ -11,13 +11,17 @@ from planner.model import Address, Attrs, Fleet, FleetError, Live, ReadFailed, S
 from planner.ports import Call, Clock
 from providers.vsphere import faults, privileges, tasks
 from providers.vsphere.collector import Collector
-from providers.vsphere.connect import Trust, open_stub
+from providers.vsphere.connect import Trust, certificate_at, open_stub
 from providers.vsphere.guards import shown_connected
 from providers.vsphere.link import Link
 from providers.vsphere.live import LiveReader, host_status
 from providers.vsphere.paths import STATUS, Paths
 from providers.vsphere.resolve import Resolver
 from providers.vsphere.types import TYPES
+
+
+LOOK_SECONDS = 5.0
+"""How long a newborn's own door may take to show its certificate."""
 
 
 def api_call(operation: str) -> str:
@@ -244,6 +248,18 @@ class VsphereSession:
         if self.house is not None:
             return door_stub(self.house, address, trust)
         return open_stub(address, trust, self._timeout)
+
+    def answers(self, birth: Attrs) -> bool:
+        """Whether a host still answers at the address of that birth, and shows the certificate that it brought."""
+        from providers.vsphere.twin import shown_certificate
+
+        address, trust = str(birth.get("ip") or ""), Trust(certificate=str(birth.get("certificate") or ""))
+        try:
+            shown = shown_certificate(self.house, address) if self.house is not None else \
+                certificate_at(address, LOOK_SECONDS)
+        except OSError:
+            return False
+        return bool(trust.pins) and trust.accepts(shown)
 
     def wait_on(self, link: Link, task: Any, call: Call) -> Any:
         return tasks.wait(Collector(link), self._clock, task, call, api_call(call.operation))

@@ -29,10 +29,15 @@ def open_twin(context: OpenContext) -> Any:
 
 def door_stub(house: Any, address: str, trust: Trust) -> Any:
     """A stub of one host's own door, after the check that TLS would have made. Raises WrongCertificate, OSError."""
-    der = ssl.PEM_cert_to_DER_cert(house.door_certificate(address))
+    der = shown_certificate(house, address)
     if not trust.accepts(der):
         raise WrongCertificate(colons(der))
     return house.door(address)
+
+
+def shown_certificate(house: Any, address: str) -> bytes:
+    """DER of the certificate that a host of the twin shows at its own door. Raises ConnectionRefusedError."""
+    return ssl.PEM_cert_to_DER_cert(house.door_certificate(address))
 
 
 def credentials() -> tuple[str, str]:
