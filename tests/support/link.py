@@ -65,7 +65,6 @@ class Link:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.ExitStack() as stack:
             pair = [stack.enter_context(client)]
-            stack.callback(lambda: [_abortive(sock) for sock in pair])
             try:
                 pair.append(stack.enter_context(socket.create_connection(self._target, 5)))
                 with self._lock:

@@ -152,7 +152,7 @@ class RemoteBootSession:
     def _poll(self, mac: str, call: Call, told: str, watch: RemoteWatch | None) -> dict[str, Any]:
         """One long poll. Raises StepFailed where the midwife says no."""
         left = max(0.0, min(WAIT_SECONDS, call.deadline - self._context.clock.now()))
-        asked: dict[str, object] = {"wait": round(left, 1), "told": told}
+        asked: dict[str, object] = {"wait": round(left, 1) if told else 0, "told": told}
         try:
             if watch is None:
                 found = self.client.call("GET", f"births/{mac}", query=asked, seconds=WAIT_SECONDS + MARGIN_SECONDS,
@@ -227,15 +227,19 @@ class RemoteBootSession:
         return NetbootSettings(str(host), int(port), "mboot.efi")
 
     def machine_boot(self, house: Any) -> Callable[[Any], None]:
-        """What a machine of the twin runs when it is powered on: it boots from the midwife."""
-        settings, site = self.netboot_settings(), self._site or {}
-        ports = {int(site["birth_port"]): 443} if site.get("any_birth_port") else {}
+        """What a machine of the twin runs when it is powered on: it boots from the midwife, wherever that is then."""
+        self.netboot_settings()
 
         def image(mac: str) -> str:
             found = self.client.call("GET", "boot/staged", query={"mac": mac}, patience=READ_PATIENCE).json()
             return str(found.get("staged") or "")
 
-        return network_boots(house, settings, ports, image, self._context.say)
+        def boot(machine: Any) -> None:
+            site = self._site = self.client.call("GET", "site", patience=READ_PATIENCE).json()
+            ports = {int(site["birth_port"]): 443} if site.get("any_birth_port") else {}
+            network_boots(house, self.netboot_settings(), ports, image, self._context.say)(machine)
+
+        return boot
 
     # --- inside ---------------------------------------------------------------------------------------------
 

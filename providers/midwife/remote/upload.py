@@ -10,7 +10,8 @@ from planner.model import Diagnostic, FleetError, Image
 from providers.boot.images import Images, Manifest, open_regular
 from providers.midwife.remote.client import Answer, Client
 
-PIECE = 8 << 20
+PIECE = 1 << 20
+"""What a cut may cost, and what a slow link must carry within one call."""
 PATIENCE = 300.0
 FINISH_SECONDS = 600.0
 SAY_SECONDS = 5.0
