@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from planner.cli.commands import load_plugin
 from planner.cli.secret import Secrets
@@ -242,6 +242,13 @@ class Sessions:
 # --- a command's bench ------------------------------------------------------------------------------------
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """A state store that keeps connections open."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What a command works with: an evaluated fleet, its state, and sessions that open on demand."""
@@ -269,17 +276,21 @@ def bench(source: Source, *, writable: bool = False) -> Iterator[Bench]:
     folder = state_folder(name, settings)
     refuse_strayed(folder, settings, source.path)
     store = store_at(folder, name, settings)
-    state = current_state(store, site.catalog)
-    fleet = load(site, source, known_values(state))
-    refuse_unseen(fleet, settings)
-    if writable and settings.get("backend") == MIDWIFE:  # a local store makes it when it is locked
-        folder.mkdir(parents=True, exist_ok=True)
-    secrets = Secrets(Path(fleet.folder))
-    sessions = Sessions(site, fleet, secrets, folder, writable=writable, lock_token=getattr(store, "token", str))
     try:
-        yield Bench(site, source, fleet, store, state, secrets, sessions)
+        state = current_state(store, site.catalog)
+        fleet = load(site, source, known_values(state))
+        refuse_unseen(fleet, settings)
+        if writable and settings.get("backend") == MIDWIFE:  # a local store makes it when it is locked
+            folder.mkdir(parents=True, exist_ok=True)
+        secrets = Secrets(Path(fleet.folder))
+        sessions = Sessions(site, fleet, secrets, folder, writable=writable, lock_token=getattr(store, "token", str))
+        try:
+            yield Bench(site, source, fleet, store, state, secrets, sessions)
+        finally:
+            sessions.close()
     finally:
-        sessions.close()
+        if isinstance(store, Closable):
+            store.close()
 
 
 def image_digests(site: Site, fleet: Fleet, *, fetch: bool = True) -> dict[str, str]:

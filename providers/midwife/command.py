@@ -1,14 +1,14 @@
 """`fleet births PATH`: who was born when, from where, with which image; and who asked that nobody declares.
 
-Reads this fleet's own inbox and access log, and writes nothing. Commands find the fleet through
-`planner.ports.Workshop` in typer's `obj`.
+Reads this fleet's own inbox and access log, or asks the site's midwife (`provider.boot.midwife`); writes nothing.
+Commands find the fleet through `planner.ports.Workshop` in typer's `obj`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from providers.midwife.view import Happening, Unclaimed
 
 app = typer.Typer(add_completion=False)
+
+PATIENCE = 10.0
+"""Seconds that a midwife may not answer."""
 
 @app.command("births")
 def births(
@@ -29,27 +32,47 @@ def births(
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
 ) -> int:
     """List births, newest last, and MACs that nobody declares."""
-    from providers.midwife.footprints import Footprints
-    from providers.midwife.inbox import Inbox
-    from providers.midwife.view import FleetBirths, image_names
-
     wanted = _mac(mac)
     with _workshop(context).open(path) as opened:
-        inbox = Inbox(opened.folder / "midwife")
-        try:
-            footprints = Footprints(opened.folder / "boot" / "access.jsonl")
-            view = FleetBirths(opened.fleet, inbox, footprints, image_names(opened.fleet))
-            found = view.happenings(limit, wanted)
-            strangers = [u for u in view.unclaimed() if wanted in ("", u.mac)]
-        finally:
-            inbox.close()
+        remote = bool(opened.fleet.providers.get("boot", {}).get("midwife"))
+        found, strangers = (_remote if remote else _local)(opened, limit, wanted)
+        fleet = opened.fleet.name
     if as_json:
-        typer.echo(json.dumps({"format": 1, "kind": "fleet.births", "fleet": view.fleet,
+        typer.echo(json.dumps({"format": 1, "kind": "fleet.births", "fleet": fleet,
                                "births": [asdict(each) for each in found],
                                "unclaimed": [asdict(each) for each in strangers]}, indent=2))
     else:
         typer.echo("\n\n".join(filter(None, [_births(found), _unclaimed(strangers)])) or "Nobody was born yet.")
     return 0
+
+
+def _local(opened: Any, limit: int, mac: str) -> tuple[Sequence[Happening], Sequence[Unclaimed]]:
+    """What was taken in by the applies of this fleet."""
+    from providers.midwife.footprints import Footprints
+    from providers.midwife.inbox import Inbox
+    from providers.midwife.view import FleetBirths, image_names
+
+    inbox = Inbox(opened.folder / "midwife")
+    try:
+        footprints = Footprints(opened.folder / "boot" / "access.jsonl")
+        view = FleetBirths(opened.fleet, inbox, footprints, image_names(opened.fleet))
+        return view.happenings(limit, mac), [u for u in view.unclaimed() if mac in ("", u.mac)]
+    finally:
+        inbox.close()
+
+
+def _remote(opened: Any, limit: int, mac: str) -> tuple[Sequence[Happening], Sequence[Unclaimed]]:
+    """What the site's midwife took in, as far as this fleet may see it. It knows images by their digests only."""
+    import msgspec
+
+    from providers.midwife.view import Happening, Unclaimed, image_names
+
+    query = {"limit": limit, **({"mac": mac} if mac else {})}
+    answer = opened.session("boot").client.call("GET", "births", query=query, patience=PATIENCE).json()
+    names = image_names(opened.fleet)
+    found = msgspec.convert(answer["births"], list[Happening])
+    return ([replace(each, image=names.get(each.digest, each.image)) for each in found],
+            msgspec.convert(answer["unclaimed"], list[Unclaimed]))
 
 
 def _births(found: Sequence[Happening]) -> str:

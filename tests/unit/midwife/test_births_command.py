@@ -105,3 +105,30 @@ def test_damage_is_named_and_left_alone(here: Path, capsys: pytest.CaptureFixtur
     assert main(["births", "fleet.yaml"]) == 1
     assert "the record of births is damaged" in capsys.readouterr().err
     assert tree(here) == before
+
+
+def test_births_at_the_sites_midwife(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Through its API, under the names of this fleet's images, and nothing of another fleet's hosts."""
+    from providers.midwife.service.macs import Owned
+    from tests.support.midwife import served
+
+    fill(here)
+    told = json.loads(births(capsys, "--json"))
+    with served(here) as place:
+        (here / "lab.pem").write_text(place.identity("lab"))
+        place.midwife.macs.claim({MAC: Owned("lab", "host.esx01", "esx01.lab.example")})
+        for row in told["births"]:
+            if row["accepted"] and row["mac"] == MAC:
+                place.midwife.inbox.append({
+                    "mac": MAC, "generation": "g", "boot": row["time"], "born": row["time"], "image": row["digest"],
+                    "ip": row["ip"], "from": row["source"], "fleet": "lab"}).result(10)
+        place.midwife.inbox.append({"mac": STRANGER, "generation": "g", "boot": "o", "born": "2026-01-04T00:00:00.0",
+                                    "image": "f" * 64, "ip": "10.0.0.9", "from": "10.0.0.9",
+                                    "fleet": "other"}).result(10)
+        remote = f"""boot: {{midwife: '{place.url}', identity: '${{secret("file:lab.pem")}}'}}"""
+        (here / "fleet.yaml").write_text(FLEET.replace("boot: {listen: 127.0.0.1}", remote))
+        found = json.loads(births(capsys, "--json"))
+        one = json.loads(births(capsys, "--json", "--limit", "1", "--mac", MAC))
+    assert [(b["mac"], b["host"], b["image"]) for b in found["births"]] == [
+        (MAC, "host.esx01", "esxi8"), (MAC, "host.esx01", "ffffffffffff")]
+    assert one["births"] == found["births"][-1:]
