@@ -72,12 +72,23 @@ def image(session: Path) -> Path:
     return folder
 
 
+def variant(image: Path, folder: Path, build: str, *options: str) -> Path:
+    """The same image as another build, with further kernel options: it plays that ESXi build."""
+    folder.mkdir()
+    for path in image.iterdir():
+        os.link(path, folder / path.name) if path.name != "boot.cfg" else None
+    text = BOOT_CFG.format(options=" ".join((KERNEL_OPTIONS, *options, f"plays={build}")))
+    (folder / "boot.cfg").write_text(text.replace("24022510", build))
+    return folder
+
+
 def initramfs(source: Path, scratch: Path) -> bytes:
     """A gzip'd cpio. Raises CalledProcessError, OSError where the kit is not what it should be."""
     root = source / "root"
     files = {
         "init": _text(HERE / "guest_init"),
         "etc/udhcpc.sh": _text(HERE / "guest_lease"),
+        "etc/door.py": _text(HERE / "guest_door.py"),
         "usr/lib/ssl/openssl.cnf": ModuleFile(b"[req]\ndistinguished_name=name\n[name]\n"),
         **{name: _program(root / path) for name, path in PROGRAMS.items()},
         **_drivers(source / "modules"),
@@ -143,11 +154,13 @@ def _python(root: Path, scratch: Path) -> dict[str, ModuleFile]:
 
 
 def imports() -> set[str]:
-    """Every module of the standard library that the payload may import, inside of its functions as well."""
+    """Every module of the standard library that the payload, or the machine's own door, may import, inside of their
+    functions as well."""
     found = set(ALWAYS)
     with tarfile.open(fileobj=io.BytesIO(midwife_module().content)) as archive:
         texts = [file.read() for name in archive.getnames()
                  if name.endswith(".py") and (file := archive.extractfile(name))]
+    texts.append((HERE / "guest_door.py").read_bytes())
     for node in (node for text in texts for node in ast.walk(ast.parse(text))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

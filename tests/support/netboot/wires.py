@@ -101,7 +101,8 @@ class Namespace:
 
 
 @contextmanager
-def namespace(machines: int) -> Iterator[Namespace]:
+def _held() -> Iterator[int]:
+    """A network namespace of its own; yields the process that holds it."""
     need("unshare", "nsenter", "setpriv", "ip")
     holder = subprocess.Popen(["unshare", "--net", *LOCK_STEP, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -110,18 +111,55 @@ def namespace(machines: int) -> Iterator[Namespace]:
         holder.stdin.write(b"\n")
         holder.stdin.flush()
         assert holder.stdout.read(1) == b"\n", "unshare failed"  # it is in its namespace now
-        made = Namespace(holder.pid)
+        yield holder.pid
+    finally:
+        for stream in (holder.stdin, holder.stdout):
+            if stream is not None:
+                stream.close()
+        end(holder)
+
+
+@contextmanager
+def namespace(machines: int) -> Iterator[Namespace]:
+    with _held() as pid:
+        made = Namespace(pid)
         taps = [f"tuntap add tap{n} mode tap\nlink set tap{n} master boot up" for n in range(machines)]
         made.run("ip", "-batch", "-", text="\n".join([
             "link set lo up", "link add boot type bridge forward_delay 0 stp_state 0",
             f"addr add {made.address}/24 dev boot", "addr add fd99::1/64 dev boot nodad", "link set boot up",
             *taps]) + "\n")
         yield made
-    finally:
-        for stream in (holder.stdin, holder.stdout):
-            if stream is not None:
-                stream.close()
-        end(holder)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A network with one link, to a site at 10.98.0.1. It has no interface on the boot network; the site routes."""
+
+    pid: int
+    site: str = "10.98.0.1"
+    address: str = "10.98.0.2"
+
+    def command(self, *words: object) -> list[str]:
+        return Namespace(self.pid).command(*words)
+
+
+@contextmanager
+def neighbour(site: Namespace) -> Iterator[Neighbour]:
+    with _held() as pid:
+        made = Neighbour(pid)
+        site.run("ip", "-batch", "-", text=f"""\
+            link add runner type veth peer name site netns {pid}
+            addr add {made.site}/24 dev runner
+            link set runner up
+            """)
+        site.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+        Namespace(pid).run("ip", "-batch", "-", text=f"""\
+            link set lo up
+            addr add {made.address}/24 dev site
+            link set site up
+            route add default via {made.site}
+            """)
+        yield made
 
 
 @dataclass(frozen=True)
