@@ -81,7 +81,8 @@ def test_the_same_bytes_wherever_it_is_built(tmp_path: Path, kind: Kind) -> None
         shutil.copy(source / name, folder / "providers/boot" / name)
         os.utime(folder / "providers/boot" / name, (time.time() - 1e8, 1e9))
         (folder / "providers/boot" / name).chmod(0o600)
-    code = f"import sys\nfrom providers.boot.modules import *\nsys.stdout.buffer.write(midwife_module({kind!r}).content)"
+    code = ("import sys\nfrom providers.boot.modules import *\n"
+            f"sys.stdout.buffer.write(midwife_module({kind!r}).content)")
     env = {"TZ": "Pacific/Chatham", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "1"}
     built = subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, umask=0o077, capture_output=True,
                            check=True).stdout
