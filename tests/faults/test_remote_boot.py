@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from passlib.hash import sha512_crypt  # type: ignore[import-untyped]
+from pyVmomi import vim
 
-from planner.model import Attrs, FleetError, ReadFailed, StepFailed
+from planner.model import Attrs, FleetError, ReadFailed, SecretRef, StepFailed
 from planner.ports import Call
+from providers.boot.agentless import TwinDoors
 from providers.midwife.remote.upload import send, upload
+from providers.midwife.service.midwife import Midwife
+from providers.twin.house import House, MachineSpec, open_house
+from providers.twin.netboot import http_fetch, tftp_fetch
 from tests.support.link import Link, linked
 from tests.support.midwife import Runner, runner, served, service
 from tests.unit.boot.kit import MACS, make_image, operations, step, until
@@ -170,6 +179,91 @@ def test_an_image_that_changes_while_it_is_brought_is_told(tmp_path: Path) -> No
         (known.folder / "s.v00").write_bytes(b"?" * known.files["s.v00"].size)
         with pytest.raises(FleetError, match=r"not the bytes"):
             send(lab.client, "esxi8", known, lab.said.append)
+
+
+# --- installed and agentless hosts ----------------------------------------------------------------------------
+
+
+def test_of_the_first_password_only_a_hash_leaves_the_runner(tmp_path: Path) -> None:
+    with served(tmp_path) as place, runner(tmp_path, place.url, place.identity("lab")) as lab:
+        installed: Attrs = {"staged": lab.digest, "boots": "install", "installs": {"disk": "first"}}
+        declared = {**lab.call(MACS[0]).declared, "initial_root_password": SecretRef("env:FIRST")}
+        lab.boot.stage(replace(lab.call(MACS[0], after=installed, secret="First-Pw-1"), declared=declared))
+        record = place.folder / "boot" / "01-52-54-00-00-00-11.json"
+        root = json.loads(record.read_bytes())["root"]
+        assert sha512_crypt.verify("First-Pw-1", root)
+        assert record.stat().st_mode & 0o777 == 0o600
+        assert lab.observe("boot.stage", MACS[0], after=installed) == installed
+        assert root not in json.dumps(lab.client.call("GET", "boot/staged", query={"mac": MACS[0]}).json())
+        settings = lab.boot.netboot_settings()
+        menu = tftp_fetch(settings.host, settings.port, "01-52-54-00-00-00-11/boot.cfg").decode()
+        (url,) = [word.removeprefix("ks=") for word in menu.split() if word.startswith("ks=")]
+        assert f"rootpw --iscrypted {root}\n" in http_fetch(url, keep=True).decode()
+        with pytest.raises(StepFailed, match="initial_root_password is not declared"):
+            lab.run("boot.stage", MACS[1], after=installed)
+
+
+def agentless(lab: Runner, **passwords: str) -> Call:
+    """A wait for an agentless host on the network."""
+    lab.boot._context.peer("vsphere").house = None
+    call = lab.call(MACS[0], "birth.wait", after={"staged": lab.digest, "agentless": True}, seconds=30.0)
+    declared = {**call.declared, "birth": "agentless", **{name: SecretRef(name) for name in passwords}}
+    return replace(call, declared=declared, secret=lambda reference: passwords[reference.reference])
+
+
+def hand_over(midwife: Midwife) -> str:
+    """The machine has its image; the boot's id."""
+    minted = midwife.desk.mint(MACS[0], "127.0.0.1")
+    assert minted is not None
+    midwife.trail.handed_over(MACS[0], minted[1].id, "127.0.0.1")
+    return minted[1].id
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch) -> House:
+    """Machines whose doors the midwife reaches."""
+    house = open_house(None, "lab", machines=[MachineSpec(mac, f"esx-{mac[-2:]}.lab.example") for mac in MACS])
+    monkeypatch.setattr("providers.midwife.service.doors.SocketDoors", lambda: TwinDoors(house))
+    monkeypatch.setattr("providers.midwife.service.doors.TICK_SECONDS", 0.05)
+    return house
+
+
+def test_the_midwife_looks_at_the_doors_of_agentless_hosts(tmp_path: Path, inside: House) -> None:
+    with served(tmp_path) as place, runner(tmp_path, place.url, place.identity("lab")) as lab:
+        lab.run("boot.stage", MACS[0], after={"staged": lab.digest, "agentless": True})
+        hand_over(place.midwife)
+        inside.complete_boot(MACS[0], build="24022510", version="8.0.3")
+        born = lab.boot.wait(agentless(lab, root_password="Lasting-1"))
+        assert (born["uuid"], born["mac"]) == (inside.machine(MACS[0]).uuid, MACS[0])
+        assert not [p for p in place.folder.rglob("*") if p.is_file() and b"Lasting-1" in p.read_bytes()]
+
+
+def test_wrong_passwords_end_the_wait_and_are_tried_once(tmp_path: Path, inside: House) -> None:
+    ip = inside.complete_boot(MACS[0], build="24022510", version="8.0.3").ip
+    service_: Any = vim.ServiceInstance
+    content = service_("ServiceInstance", inside.door(ip)).RetrieveContent()
+    content.sessionManager.Login("root", "", None)
+    content.accountManager.UpdateUser(vim.host.LocalAccountManager.AccountSpecification(id="root", password="Abc-1234"))
+    with served(tmp_path) as place, runner(tmp_path, place.url, place.identity("lab")) as lab:
+        lab.run("boot.stage", MACS[0], after={"staged": lab.digest, "agentless": True})
+        hand_over(place.midwife)
+        with pytest.raises(StepFailed, match="root cannot log in"):
+            lab.boot.wait(agentless(lab, root_password="Other-1"))
+        inside.calls.clear()
+        with pytest.raises(StepFailed, match="root cannot log in"):
+            lab.boot.wait(agentless(lab, root_password="Other-1"))
+        assert not [c for c in inside.calls if c.method == "Login"]
+        assert lab.boot.wait(agentless(lab, root_password="Abc-1234"))["mac"] == MACS[0]
+
+
+def test_agentless_hosts_are_born_while_nobody_waits_and_after_a_restart(tmp_path: Path, inside: House) -> None:
+    with served(tmp_path) as place, runner(tmp_path, place.url, place.identity("lab")) as lab:
+        lab.run("boot.stage", MACS[0], after={"staged": lab.digest, "agentless": True})
+        hand_over(place.midwife)
+        lab.client.call("DELETE", "lock")
+    inside.complete_boot(MACS[0], build="24022510", version="8.0.3")
+    with served(tmp_path) as place:
+        until(lambda: place.midwife.birth(MACS[0]) is not None)
 
 
 # --- cut links, killed midwives -------------------------------------------------------------------------------

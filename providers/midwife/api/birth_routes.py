@@ -2,7 +2,7 @@
 
 | call | body or query | answer |
 |---|---|---|
-| GET births/MAC | `wait` seconds (at most 25), `told`, `after` | see below |
+| GET births/MAC | `wait` seconds (at most 25), `told`, `after`, `void` | see below |
 | POST births/MAC/watch | the same as keys, `initial`, `lasting`: root's passwords | see below |
 | POST births/MAC/seen | `boot`, `facts` | {}: an agentless birth that the runner has seen itself |
 | GET births | `limit`, `mac` | `births`, `unclaimed` (`providers.midwife.view`) |
@@ -10,7 +10,8 @@
 The birth that answers what is staged now: {`born`: facts, `generation`, `build`: of the image}; or while there is none
 {`reason`: why, `told`: a short form of the reason, `handed`: [boot, address] that have all of the image, or null,
 `failed`: {error, detail, remedy} where it is not waited for any more}. The answer comes when there is a birth, when the
-reason is another one than `told`, or after `wait` seconds. `after`: a generation whose birth the caller has already.
+reason is another one than `told`, or after `wait` seconds. `after`: a generation whose birth the caller has already;
+`void`: the `born` fact of a birth that is worth nothing any more.
 
 `watch` is for agentless hosts: looking at their doors takes root's passwords. They travel inside TLS, to the machine
 that logs in with them; they are kept in memory while somebody waits, and written nowhere.
@@ -58,7 +59,7 @@ class BirthCalls:
         data = request.json()
         mac = own(self._midwife, request.fleet, request.params["mac"])
         self._midwife.doors.learn(mac, str(data.get("initial") or ""), str(data.get("lasting") or ""))
-        return await self._wait(request, {k: str(v) for k, v in data.items() if k in ("wait", "told", "after")})
+        return await self._wait(request, {k: str(v) for k, v in data.items() if k in ("wait", "told", "after", "void")})
 
     async def _wait(self, request: Request, asked: Mapping[str, str]) -> Reply:
         mac = own(self._midwife, request.fleet, request.params["mac"])
@@ -66,12 +67,12 @@ class BirthCalls:
             seconds = min(max(float(asked.get("wait") or 0.0), 0.0), MAX_WAIT)
         except ValueError as error:
             raise ApiError("bad_request", "`wait` is no number") from error
-        loop, told, after = asyncio.get_running_loop(), asked.get("told", ""), asked.get("after", "")
+        loop, told, seen = asyncio.get_running_loop(), asked.get("told", ""), (asked.get("after"), asked.get("void"))
         end = loop.time() + seconds
         listening = self._midwife.bell.listen(mac)
         try:
             while True:
-                found = await asyncio.to_thread(self._found, mac, after)
+                found = await asyncio.to_thread(self._found, mac, *seen)
                 left = end - loop.time()
                 if "born" in found or found["failed"] or (told and found["told"] != told) or left <= 0:
                     return Reply(found)
@@ -79,9 +80,9 @@ class BirthCalls:
         finally:
             listening.close()
 
-    def _found(self, mac: str, after: str) -> dict[str, Any]:
+    def _found(self, mac: str, after: str | None, void: str | None) -> dict[str, Any]:
         standing, born = self._midwife.standings.get(mac), self._midwife.birth(mac)
-        if born is not None and standing is not None and standing.generation != after:
+        if born is not None and standing is not None and standing.generation != after and born["born"] != void:
             return {"born": {name: born[name] for name in FACTS}, "generation": standing.generation,
                     "build": standing.build}
         reason = self._midwife.trail.reason(mac) if standing is not None else "nothing is staged for it"

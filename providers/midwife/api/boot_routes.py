@@ -5,8 +5,8 @@
 | GET site | | `tftp` [address, port], `http`, `birth` (URLs), `any_birth_port` |
 | POST boot/claim | `macs`: {MAC: {host, name, disk}}, every MAC of the fleet | {}; or 409 "conflict" |
 | POST boot/stage | `mac`, `image`, `known_birth`, `boots`, `installs`, `agentless`, `root`, and as above | {} |
-| POST boot/unstage | `mac`, `release`: the MAC leaves the fleet | {} |
-| POST boot/expect | `mac` | {}: births up to now answer nothing any more |
+| POST boot/unstage | `mac`, `release`: the MAC leaves the fleet; `back`: a trial ends as if it had failed | {} |
+| POST boot/expect | `mac`, `again`: what was for one boot is so once more | {}: births up to now answer nothing |
 | GET boot/staged | `mac` | `staged`, `boots`, `installs`, `agentless`, each or null |
 
 `boots`, `installs` and `agentless` are a step's attributes (`providers.boot.staging`). `root` is the SHA-512 crypt hash
@@ -99,7 +99,7 @@ class BootCalls:
     def unstage(self, request: Request) -> Reply:
         data = request.json()
         mac = self.own(request, data.get("mac"))
-        self._midwife.desk.unstage(mac)
+        self._midwife.desk.unstage(mac, back=data.get("back") is True)
         self._midwife.trail.restart(mac)
         if data.get("release"):
             self._midwife.macs.release(request.fleet, mac)
@@ -107,8 +107,9 @@ class BootCalls:
         return Reply()
 
     def expect(self, request: Request) -> Reply:
-        mac = self.own(request, request.json().get("mac"))
-        self._midwife.desk.expect(mac)
+        data = request.json()
+        mac = self.own(request, data.get("mac"))
+        self._midwife.desk.expect(mac, again=bool(data.get("again", True)))
         self._midwife.trail.restart(mac)
         return Reply()
 

@@ -120,11 +120,9 @@ class RemoteBootSession:
     def unstage(self, call: Call) -> Attrs:
         """Nothing is served to this MAC any more; a MAC that the fleet does not declare is let go. Where a trial is
         revoked, what stood before it is served again."""
-        if goes_back(call):
-            return self.stage(call)
         mac = mac_of(call)
-        self._change("boot/unstage", {"mac": mac, "release": mac not in self._macs()}, call,
-                     "boot files could not be revoked")
+        data = {"mac": mac, "back": goes_back(call), "release": mac not in self._macs()}
+        self._change("boot/unstage", data, call, "boot files could not be revoked")
         return {}
 
     def wait(self, call: Call) -> Attrs:
@@ -152,7 +150,8 @@ class RemoteBootSession:
     def _poll(self, mac: str, call: Call, told: str, watch: RemoteWatch | None) -> dict[str, Any]:
         """One long poll. Raises StepFailed where the midwife says no."""
         left = max(0.0, min(WAIT_SECONDS, call.deadline - self._context.clock.now()))
-        asked: dict[str, object] = {"wait": round(left, 1) if told else 0, "told": told}
+        asked: dict[str, object] = {"wait": round(left, 1) if told else 0, "told": told,
+                                    "void": str(call.facts.get("void_birth") or "")}
         try:
             if watch is None:
                 found = self.client.call("GET", f"births/{mac}", query=asked, seconds=WAIT_SECONDS + MARGIN_SECONDS,
@@ -212,10 +211,10 @@ class RemoteBootSession:
             raise ReadFailed("births at the midwife cannot be read", str(error), _remedy(error)) from error
         return found.get("born")
 
-    def expect(self, mac: str) -> None:
-        """The machine is about to be restarted: only births from now on answer what is staged."""
+    def expect(self, mac: str, *, again: bool = True) -> None:
+        """The machine is about to be restarted: only births from now on answer what is staged. `again`: see Desk."""
         try:
-            self.client.call("POST", "boot/expect", {"mac": mac}, patience=PATIENCE)
+            self.client.call("POST", "boot/expect", {"mac": mac, "again": again}, patience=PATIENCE)
         except FleetError as error:
             raise StepFailed("the restart could not be written down", str(error), _remedy(error)) from error
 

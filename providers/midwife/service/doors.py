@@ -41,7 +41,7 @@ class _Look:
     watch: Watch
     busy: bool = False
     failed: StepFailed | None = None
-    known: Mapping[SecretRef, str] | None = field(default=None, repr=False)  # with which it failed
+    wrong: list[Mapping[SecretRef, str]] = field(default_factory=list, repr=False)  # passwords that failed
 
 
 class DoorKeeper:
@@ -75,7 +75,13 @@ class DoorKeeper:
         """Why this boot of the machine is not looked at any more; None while it is, or need not be."""
         with self._lock:
             found = self._looks.get(mac)
-            return found.failed if found is not None and found.boot == boot and not found.busy else None
+            if found is None or found.boot != boot or found.busy or self._known(mac) not in found.wrong:
+                return None
+            return found.failed
+
+    def _known(self, mac: str) -> Mapping[SecretRef, str]:
+        asked = self._asked.get(mac)
+        return asked.passwords if asked is not None else {_INITIAL: "", _SET: ""}
 
     def _run(self) -> None:
         while not self._ended.wait(TICK_SECONDS):
@@ -97,18 +103,17 @@ class DoorKeeper:
             if look is None or look.boot != boot:
                 watch = Watch(mac, self._desk, self._trail, self._doors, self._now)
                 look = self._looks[mac] = _Look(boot, watch)
-            asked = self._asked.get(mac)
-            passwords = asked.passwords if asked is not None else {_INITIAL: "", _SET: ""}
-            if look.busy or (look.failed is not None and look.known == passwords):
+            passwords = self._known(mac)
+            if look.busy or passwords in look.wrong:
                 return  # wrong passwords lock root out: only others are worth a try
-            if self._desk.birth(mac) is not None:
-                return
-            look.busy, look.failed, look.known = True, None, passwords
+            look.busy = True
         self._pool.submit(self._look, look, mac, passwords)
 
     def _look(self, look: _Look, mac: str, passwords: Mapping[SecretRef, str]) -> None:
         failed: StepFailed | None = None
         try:
+            if self._desk.birth(mac) is not None:
+                return
             look.watch.look(Call(
                 Address("host", "machine"), "birth.wait", None, None, {},
                 {"initial_root_password": _INITIAL, "root_password": _SET}, lambda _address: "",
@@ -121,3 +126,5 @@ class DoorKeeper:
         finally:
             with self._lock:
                 look.busy, look.failed = False, failed
+                if failed is not None:
+                    look.wrong.append(passwords)
