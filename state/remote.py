@@ -15,6 +15,7 @@ import secrets
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,7 +88,18 @@ class RemoteStore:
         self._seen: int | None = None
         self._cut: tuple[float, float] | None = None  # since when the link is cut, and when that was said
         self._waits = threading.Lock()
-        self._link: Link = (link or _installed_link())(url, fleet_name, identity, self.token, self._wait)
+        this = weakref.ref(self)  # the link must not keep us: connections are closed with the last reference to us
+
+        def token() -> str:
+            store = this()
+            return "" if store is None else store.token()
+
+        def wait(seconds: float) -> None:
+            store = this()
+            time.sleep(seconds) if store is None else store._wait(seconds)
+
+        self._link: Link = (link or _installed_link())(url, fleet_name, identity, token, wait)
+        weakref.finalize(self, self._link.close)
 
     def token(self) -> str:
         """Of the fleet's lock while we hold it; "" otherwise."""
