@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from planner.model import Attrs, Change, Diagnostic, LiveHost, Step, StepKind
+from planner.model import Attrs, Change, Diagnostic, Evacuation, LiveHost, Mate, Roll, Step, StepKind
 from planner.schema import Field
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Operation:
     observe: Observe | None = None  # None: the session's own reading of the address
     timeout: float = 600.0  # seconds
     stopped: str = ""  # an attribute that must be False meanwhile: where it is True, it is switched off and on again
-    birth: Literal["", "door", "taken"] = ""  # at a newborn's own door; takes it: from then on vCenter has it
+    # At a newborn's own door; takes it: from then on vCenter has it; restarts it: what it had goes with that boot.
+    birth: Literal["", "door", "taken", "restart"] = ""
     settles: Attrs = field(default_factory=dict)  # facts that state has once it is done; None: a fact that ends with it
 
 
@@ -78,7 +79,8 @@ class Program:
 
     `reset`: the children start from the newborn baseline (their live attributes are void).
     `blocked`: why nothing can be planned for this host and its children now. `reborn`: vCenter knows the host, and
-    it has booted since it was last configured.
+    it has booted since it was last configured. `roll`: its image is changed, while the others of its `groups`
+    (clusters that do without it meanwhile) go on: at most one of a group is out at a time then.
     """
 
     head: tuple[Draft, ...] = ()
@@ -88,6 +90,8 @@ class Program:
     blocked: str = ""
     reborn: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
+    roll: Roll | None = None
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ class ProgramInput:
     power: str = "manual"  # "twin" | "manual"
     options: Mapping[str, Any] = field(default_factory=dict)
     birth: Attrs = field(default_factory=dict)  # of a boot that vCenter has not seen: it is up, and waits; else empty
+    build: str = ""  # `build=` of the declared image; "" where it says none
+    hold: str = ""  # why its image is not to be changed by this plan; "" where it may be
+    out: tuple[Mate, ...] = ()  # hosts of its cluster that are out, and stay so whatever this plan does
+    evacuation: Evacuation | None = None  # None: not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,5 +241,6 @@ def _check_type(rtype: ResourceType, types: Mapping[str, ResourceType]) -> None:
 GUARDS: Mapping[str, str] = {
     "not-connected": "only if vCenter does not have the host connected",
     "shown-connected": "only if vCenter still shows the host as connected although it was reborn",
+    "not-restarted": "only if an interrupted run goes on, and the host has not been born yet",
 }
 """Guards that plan may write on a step and only apply can evaluate, with the words that a reviewer reads."""

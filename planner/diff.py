@@ -15,6 +15,8 @@ from planner.model import (
     Change,
     Diagnostic,
     Live,
+    LiveHost,
+    Mate,
     Resource,
     StateResource,
     Unknown,
@@ -43,6 +45,8 @@ class DiffInputs:
     options: Mapping[str, Any] = field(default_factory=dict)
     leaving: str = "no longer declared"  # why what is not desired leaves
     births: Mapping[Address, Attrs] = field(default_factory=dict)  # see ProgramInput.birth
+    builds: Mapping[str, str] = field(default_factory=dict)  # image name → its `build=`
+    held: Mapping[Address, str] = field(default_factory=dict)  # see ProgramInput.hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +117,14 @@ class _Differ:
         made = [self.changes[a] for a in children if a in self.changes]
         changed = any(c.action not in (Action.NOOP, Action.FORGET) for c in made)
         self.programs[root] = self._program(change, children_change=changed) if changed else program
+        roll = self.programs[root].roll
+        if roll is not None:
+            self._mark_lost(root)
+            change = replace(change, action=Action.UPDATE, reason=f"boots image {roll.image}")
+        restored = self.programs[root].reborn or roll is not None
         if change.action is not Action.NOOP or change.adopted or change.reason or self.programs[root].head:
-            self.changes[root] = replace(change, reborn=self.programs[root].reborn)
-        if self.programs[root].reborn:
+            self.changes[root] = replace(change, reborn=restored)
+        if restored:
             self._mark_restored(children)
         self._check_children(root, program, made)
         if changed:
@@ -130,17 +139,42 @@ class _Differ:
                     recorded.attributes.get(k) == v for k, v in self.inputs.desired[address].attributes.items()):
                 self.changes[address] = replace(change, reborn=True)
 
+    def _mark_lost(self, root: Address) -> None:
+        """What nobody declared on a stateless host is gone with its reboot."""
+        lost = [a for a in self.live_under.get(root, ()) if a not in self.inputs.desired
+                and a not in self.inputs.recorded and self.catalog.types[a.rtype].baseline_for(a.name) is None]
+        if lost:
+            names = [f"{a.rtype} {a.name}" for a in lost]
+            self.diagnostics.append(Diagnostic(
+                "warning", "what nobody declared on this host is lost when it reboots",
+                ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else ""), address=root,
+                remedy="declare what has to stay"))
+
     def _program(self, change: Change, *, children_change: bool) -> Program:
         rtype = self.catalog.types[change.address.type]
         assert rtype.program is not None  # noqa: S101 - narrowed by the caller
         recorded = self.inputs.recorded.get(change.address)
         resource = self.inputs.desired.get(change.address)
         image = str((resource.attributes.get("image") if resource else "") or "")
+        live = self.inputs.live.hosts.get(change.address)
         return rtype.program(ProgramInput(
-            change, self.inputs.live.hosts.get(change.address), recorded.facts if recorded else {},
-            children_change, self.inputs.image_digests.get(image, ""),
-            self.inputs.power(change.after or {}), self.inputs.options, self.inputs.births.get(change.address, {}),
+            change, live, recorded.facts if recorded else {}, children_change,
+            self.inputs.image_digests.get(image, ""), self.inputs.power(change.after or {}), self.inputs.options,
+            self.inputs.births.get(change.address, {}), self.inputs.builds.get(image, ""), self._held(change.address),
+            self._out(live), self.inputs.live.evacuations.get(change.address),
         ))
+
+    def _held(self, root: Address) -> str:
+        resource = self.inputs.desired.get(root)
+        if resource is not None and "image" in resource.lifecycle.ignore_changes:
+            return "its lifecycle ignores changes of the image"
+        return self.inputs.held.get(root, "")
+
+    def _out(self, live: LiveHost | None) -> tuple[Mate, ...]:
+        """Of the hosts of its cluster that are out: those that this plan does not bring back."""
+        coming = {str(a) for a in self.inputs.desired if not a.child_type}
+        return tuple(m for m in (live.mates if live is not None else ())
+                     if m.why != "notResponding" or m.address not in coming)
 
     def _block(self, root: Address, change: Change, program: Program) -> None:
         why = program.blocked

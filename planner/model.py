@@ -289,6 +289,32 @@ class LiveObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Mate:
+    """Another host of the same cluster that takes no VMs now. `address`: as text, "" where nobody declared it."""
+
+    name: str
+    why: Literal["maintenance", "notResponding", "disconnected"]
+    address: str = ""
+
+    def __str__(self) -> str:
+        words = {"maintenance": "is in maintenance mode", "notResponding": "does not respond",
+                 "disconnected": "is disconnected"}
+        return f"{self.name} {words[self.why]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Evacuation:
+    """What maintenance mode means for the running VMs of a host: names of those that have to move.
+
+    `stuck`: those that no other host can take, each with the reason. `by_hand`: those that nobody moves by itself.
+    """
+
+    moves: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LiveHost:
     """The status of a host that vCenter knows. A host that vCenter does not know has no `LiveHost`."""
 
@@ -303,6 +329,7 @@ class LiveHost:
     vms: tuple[str, ...] = ()  # names of registered VMs
     ip: str = ""
     problems: tuple[str, ...] = ()  # e.g. "host profile attached"
+    mates: tuple[Mate, ...] = ()  # hosts of its cluster that are out; only where all hosts were read
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +342,7 @@ class Live:
     unmanaged: tuple[Address | str, ...] = ()  # undeclared objects on declared parents; str: inventory paths
     unread: Mapping[Address, str] = field(default_factory=dict)  # hosts whose attributes are unknown, and why
     diagnostics: tuple[Diagnostic, ...] = ()
+    evacuations: Mapping[Address, Evacuation] = field(default_factory=dict)  # of hosts whose image is to be changed
 
 
 # --- what plan decides ------------------------------------------------------------------------------------
@@ -401,6 +429,22 @@ class Later:
 
 
 @dataclass(frozen=True, slots=True)
+class Roll:
+    """A host that gets another image while its cluster goes on: one host of `cluster` at a time.
+
+    `before`, `after`: digests of the images, `builds` their build numbers; "" where that is not known.
+    """
+
+    address: Address
+    cluster: str
+    image: str  # name of the new image
+    before: str
+    after: str
+    builds: tuple[str, str] = ("", "")
+    evacuation: Evacuation = Evacuation()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     fleet: str
     tool: str
@@ -422,6 +466,7 @@ class Plan:
     source: str = ""  # path of the fleet it was made from, as the user named it
     options: Mapping[str, Any] = field(default_factory=dict)  # targets, excludes, replaces, destroy, vars
     later: Later = Later()
+    rolls: tuple[Roll, ...] = ()  # hosts that get another image, in the order of their steps
 
     @property
     def empty(self) -> bool:

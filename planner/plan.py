@@ -6,10 +6,11 @@ digest, the digest of every image, and a live digest per planned address.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from planner.backout import back_out
 from planner.catalog import GUARDS, Catalog
 from planner.diff import DiffInputs, DiffResult, compute, manual
 from planner.model import (
@@ -30,7 +31,7 @@ from planner.model import (
 from planner.planfile import decode_plan, encode_plan, is_plan, plan_document
 from planner.selection import check_asked, selection
 from planner.snapshot import find_drift, from_state, live_digests
-from planner.steps import back_out, compile_steps
+from planner.steps import compile_steps
 
 __all__ = [
     "PlanInputs", "PlanOptions", "apply_moved", "back_out", "build_plan", "check_plan", "decode_plan", "encode_plan",
@@ -61,6 +62,7 @@ class PlanInputs:
     live: Live | None
     image_digests: Mapping[str, str] = field(default_factory=dict)
     power: Callable[[Attrs], str] = manual
+    image_builds: Mapping[str, str] = field(default_factory=dict, kw_only=True)  # name → `build=`; "" where none
     options: PlanOptions = PlanOptions()
     provider_options: Mapping[str, Any] = field(default_factory=dict)  # e.g. coexist
     births: Mapping[Address, Attrs] = field(default_factory=dict)  # see ProgramInput.birth
@@ -112,6 +114,7 @@ def build_plan(inputs: PlanInputs) -> Plan:
         inputs.catalog, desired, recorded, live, inputs.image_digests, inputs.power,
         frozenset(options.replaces), frozenset(a for a, destroy in fleet.removed.items() if not destroy),
         inputs.provider_options, "asked for by destroy" if options.destroy else "no longer declared", inputs.births,
+        inputs.image_builds, {} if selected is None else _parts(fleet, state, selected),
     ))
     changes = {**result.changes, **_moves(fleet, state, recorded, desired, result.changes)}
     diagnostics = [_placed(d, fleet) for d in (*live.diagnostics, *result.diagnostics, *inputs.cautions,
@@ -123,8 +126,9 @@ def build_plan(inputs: PlanInputs) -> Plan:
         steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale, result.management)
     except FleetError as error:
         raise FleetError(*(_placed(d, fleet) for d in error.diagnostics)) from error
-    void = frozenset(a for a, p in result.programs.items() if p.reset or p.reborn)
+    void = frozenset(a for a, p in result.programs.items() if p.reborn or (p.reset and p.roll is None))
     drift = find_drift(inputs.catalog, recorded, live, desired, void) if inputs.live is not None else ()
+    rolls = {a: p.roll for a, p in result.programs.items() if p.roll is not None}
     touched = [a for a, c in result.changes.items() if c.action is not Action.NOOP or c.adopted]
     touched += [s.address for s in steps]
     return Plan(
@@ -134,7 +138,14 @@ def build_plan(inputs: PlanInputs) -> Plan:
         (*fleet.warnings, *(d for d in diagnostics if d.severity == "warning")), inputs.now, inputs.by,
         inputs.live is not None, fleet.path, _options_record(options),
         Later(dict(fleet.providers), dict(inputs.files), tuple(a for a, r in fleet.resources.items() if r.exclusive)),
+        tuple(rolls[a] for a in dict.fromkeys(s.address for s in steps) if a in rolls),
     )
+
+
+def _parts(fleet: Fleet, state: State | None, selected: Collection[Address]) -> dict[Address, str]:
+    """Hosts of which only a part was asked for: they are not to lose the rest by a reboot."""
+    everything = {*fleet.resources, *apply_moved(state.resources if state else {}, fleet.moved)}
+    return {a.root: "only a part of it was asked for" for a in everything if a not in selected}
 
 
 def _placed(found: Diagnostic, fleet: Fleet) -> Diagnostic:

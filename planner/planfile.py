@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from planner.backout import back_out
 from planner.model import (
     Action,
     Address,
@@ -18,16 +19,17 @@ from planner.model import (
     Check,
     Diagnostic,
     Drift,
+    Evacuation,
     FleetError,
     Inverse,
     Later,
     Mark,
     Plan,
+    Roll,
     Step,
     decode,
     encode,
 )
-from planner.steps import back_out
 
 FORMAT = 1
 _GZIP = b"\x1f\x8b"
@@ -48,6 +50,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "unmanaged": list(plan.unmanaged), "checks": [_plain(c) for c in plan.checks],
         "diagnostics": [_plain(d) for d in plan.diagnostics],
         **({"later": _later(plan.later)} if plan.later != Later() else {}),
+        **({"rolls": [_roll(r) for r in plan.rolls]} if plan.rolls else {}),
     }
 
 
@@ -109,7 +112,21 @@ def _plan(raw: dict[str, Any]) -> Plan:
         tuple(Check(c["name"], c["passed"], c["message"], _read_mark(c["mark"])) for c in raw["checks"]),
         tuple(_read_diagnostic(d) for d in raw["diagnostics"]), raw["created"], raw["by"], raw["refreshed"],
         raw["source"], raw["options"], _read_later(raw.get("later", {})),
+        tuple(_read_roll(r) for r in raw.get("rolls", ())),
     )
+
+
+def _roll(roll: Roll) -> dict[str, Any]:
+    vms = roll.evacuation
+    return {"address": str(roll.address), "cluster": roll.cluster, "image": roll.image, "before": roll.before,
+            "after": roll.after, "builds": list(roll.builds), "moves": list(vms.moves), "stuck": list(vms.stuck),
+            "by_hand": list(vms.by_hand)}
+
+
+def _read_roll(raw: dict[str, Any]) -> Roll:
+    before, after = raw["builds"]
+    return Roll(Address.parse(raw["address"]), raw["cluster"], raw["image"], raw["before"], raw["after"],
+                (before, after), Evacuation(tuple(raw["moves"]), tuple(raw["stuck"]), tuple(raw["by_hand"])))
 
 
 def _later(later: Later) -> dict[str, Any]:

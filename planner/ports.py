@@ -73,7 +73,11 @@ class Session(Protocol):
 
 @runtime_checkable
 class LiveSession(Session, Protocol):
-    """The session that reads live: vSphere's."""
+    """The session that reads live: vSphere's.
+
+    It may have `evacuations(roots) -> Mapping[Address, Evacuation]`, too: what maintenance mode would mean now for the
+    running VMs of these hosts. Raises FleetError.
+    """
 
     @property
     def instance(self) -> str:
@@ -108,8 +112,9 @@ class Provider(Protocol):
     It may have some things more: `reserved` (block or key of a later version → what for),
     `problems(fleet) -> Iterable[Diagnostic]` (what is wrong offline: for `fleet validate`),
     `carried(block) -> Mapping[str, str]` (key of the block → text of the file that it names, which a restore on another
-    machine needs; nothing secret), and of the provider that reads live `power(fleet) -> Callable[[Attrs], str]`
-    (`LiveSession.power` as far as it shows offline).
+    machine needs; nothing secret), of the provider that reads live `power(fleet) -> Callable[[Attrs], str]`
+    (`LiveSession.power` as far as it shows offline), and of one that knows images
+    `image_builds(fleet) -> Mapping[str, str]` (image name → build number, "" where it says none).
     """
 
     name: str

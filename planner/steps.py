@@ -13,8 +13,20 @@ from typing import Any
 
 from planner.catalog import Catalog, Draft, Operation, Program, ResourceType
 from planner.graph import CycleError, topological
-from planner.model import Action, Address, Attrs, Change, Diagnostic, FleetError, Inverse, Plan, Resource, Step, Unknown
+from planner.model import (
+    Action,
+    Address,
+    Attrs,
+    Change,
+    Diagnostic,
+    FleetError,
+    Inverse,
+    Resource,
+    Step,
+    Unknown,
+)
 from planner.snapshot import restrict, same
+from planner.turns import in_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,8 @@ def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs:
                 elif root in rid and part == "down":  # a host that leaves takes along what hangs on it
                     placed[-1] = replace(placed[-1], releases=tuple(rid[root]))
                 chains[root, part] = placed
-    return _number(catalog, chains, _chain_needs(catalog, chains, changes, desired), management)
+    needs = in_turn(chains, _chain_needs(catalog, chains, changes, desired), programs)
+    return _number(catalog, chains, needs, management)
 
 
 def _release(chain: list[_Placed], program: Program, change: Change | None,
@@ -300,6 +313,10 @@ def _number(catalog: Catalog, chains: Mapping[tuple[Address, str], list[_Placed]
         order = topological(range(len(placed)), before)
     except CycleError as error:
         around = " → ".join(dict.fromkeys(str(placed[int(str(i))].address) for i in error.cycle))
+        if any(catalog.types[placed[int(str(i))].address.rtype].shared for i in error.cycle):
+            raise FleetError(Diagnostic(
+                "error", "what hosts share cannot change while they get another image one by one", around,
+                remedy="apply one of the two first")) from error
         raise FleetError(Diagnostic("error", "no order of steps is possible", around,
                                     remedy="remove a depends_on between these hosts")) from error
     names = {index: f"s{position:04}" for position, index in enumerate(order, 1)}
@@ -349,13 +366,3 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
 def _cuts(operation: Operation, before: Attrs | None, after: Attrs | None) -> str:
     cuts = operation.disruptive
     return cuts(before, after) if callable(cuts) else cuts
-
-
-def back_out(plan: Plan) -> tuple[Step, ...]:
-    """The reverse steps, in the order in which a rollback runs them; what has no inverse is left out."""
-    reverse: list[Step] = []
-    for step in reversed(plan.steps):
-        if step.inverse is not None:
-            reverse.append(Step(step.id, step.address, step.inverse.operation, step.inverse.before, step.inverse.after,
-                                when=step.when, disruptive=step.inverse.disruptive, kind=step.kind))
-    return tuple(reverse)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from planner.cli.terminal import Usage, answer_json, emit, emit_text, paint
 from planner.cli.version import tool
 from planner.cli.who import host, timestamp, user
-from planner.cli.wiring import LIVE, Bench, image_digests
+from planner.cli.wiring import LIVE, Bench, image_builds, image_digests
 from planner.model import Address, Attrs, Diagnostic, FleetError, Plan, StateResource
 
 if TYPE_CHECKING:
     from planner.catalog import Catalog
-    from planner.plan import PlanOptions
+    from planner.plan import PlanInputs, PlanOptions
+    from planner.ports import LiveSession
 
 
 def addresses(texts: Sequence[str] | None, flag: str) -> tuple[Address, ...]:
@@ -38,11 +39,24 @@ def make_plan(place: Bench, options: PlanOptions) -> Plan:
     live = place.sessions.live.snapshot(fleet, recorded) if options.refresh else None
     births = newborns(place, recorded, live) if live is not None else {}
     block = fleet.providers.get(LIVE, {})
-    return build_plan(PlanInputs(
+    inputs = PlanInputs(
         place.catalog, fleet, place.state, live, image_digests(place.site, fleet),
         place.sessions.live.power if live is not None else _power_offline(place), options,
         {"coexist": bool(block.get("coexist", False)), "agentless": fleet.providers.get("boot", {}).get("agentless")},
-        tool=tool(), by=f"{user()}@{host()}", now=timestamp(), births=births, files=_files(place)))
+        tool=tool(), by=f"{user()}@{host()}", now=timestamp(), births=births, files=_files(place),
+        image_builds=image_builds(place.site, fleet))
+    return with_evacuations(place.sessions.live, inputs, build_plan(inputs))
+
+
+def with_evacuations(session: LiveSession, inputs: PlanInputs, plan: Plan) -> Plan:
+    """The plan, with what it means for VMs where hosts get another image: only then is that read. Raises FleetError."""
+    from planner.plan import build_plan
+
+    look = getattr(session, "evacuations", None)  # optional: see planner.ports.LiveSession
+    if not plan.rolls or inputs.live is None or look is None:
+        return plan
+    live = replace(inputs.live, evacuations=look([roll.address for roll in plan.rolls]))
+    return build_plan(replace(inputs, live=live))
 
 
 def _files(place: Bench) -> dict[str, str]:

@@ -302,6 +302,15 @@ def image_digests(site: Site, fleet: Fleet, *, fetch: bool = True) -> dict[str, 
     return found
 
 
+def image_builds(site: Site, fleet: Fleet) -> dict[str, str]:
+    """Build number of every declared image at hand, by image name."""
+    found: dict[str, str] = {}
+    for provider in site.providers.values():
+        look = getattr(provider, "image_builds", None)  # optional: see planner.ports.Provider
+        found.update(look(fleet) if look is not None else {})
+    return found
+
+
 def outputs(place: Bench, state: State) -> dict[str, Any]:
     """The fleet's outputs, evaluated with what state knows now.
 

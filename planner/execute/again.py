@@ -26,7 +26,7 @@ def boot_again(run: Run, steps: Sequence[Step]) -> None:
         if born and not _birth_is_void(run, chain):
             continue
         for step in chain:
-            if step.kind in BOOTS and run.status.get(step.id) == "done":
+            if step.kind in BOOTS and run.status.get(step.id) in ("done", "skipped"):
                 run.status[step.id] = "doubt"
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from planner.execute.again import boot_again
 from planner.execute.perform import perform, settled
 from planner.execute.project import Projector, base_of, current_state, is_open, next_serial, settle
-from planner.execute.restore import ReadOnly, Restoring, reborn_hosts, restoration, restore
+from planner.execute.restore import ReadOnly, Restoring, reborn_hosts, restarts, restoration, restore
 from planner.execute.run import Engine, Outcome, Run, Who
 from planner.execute.undo import booted_again, left_over, reversed_needs, undo
 from planner.execute.walk import Policy, Walk, Walked
@@ -283,13 +283,15 @@ def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
     """Undo what was done; afterwards live must equal what the plan saw, announced effects aside."""
     steps = list(reversed(run.plan.steps))
     void = reborn_hosts(run)
+    sent_back = [a for a in void if restarts(run, a)]  # restarted by the run itself: also after a failure
     first = {s.address.root: s.id for s in steps}  # undone last: by then all that its host was built on is back
 
     def work(number: str) -> None:
         root = run.steps[number].address.root
-        if root in void and number == first[root] and not after_failure:
+        restored = root in void and (not after_failure or root in sent_back)
+        if restored and number == first[root]:
             restore(run, root)
-        undo(run, number, void, restored=not after_failure)
+        undo(run, number, void, restored=restored)
 
     walked = _walk(run, [s.id for s in steps], reversed_needs(run.plan.steps), work, "continue", backward=True)
     if walked.failed or walked.left or walked.running:
@@ -307,8 +309,11 @@ def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
                   " `fleet resume`, or `fleet state abandon` the run"
         return Outcome(3, run.journal.run, message)
     message = "rolled back, verified equal to before"
-    if void:
-        message += f"; {', '.join(map(str, void))}, reborn since, got back what was applied before"
+    reborn = [a for a in void if a not in sent_back]
+    if reborn:
+        message += f"; {', '.join(map(str, reborn))}, reborn since, got back what was applied before"
+    if sent_back:
+        message += f"; {', '.join(map(str, sent_back))}, restarted once more, got back what was applied before"
     lost = ", ".join(str(a) for a in sorted(booted_again(run)) if a not in void)
     if lost:
         message += f", but for the configuration of {lost}, which its boot took: the next plan restores it"

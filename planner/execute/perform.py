@@ -216,11 +216,20 @@ def verify(run: Run, step: Step) -> None:
     live = settled(run, root, lambda: patiently(run, lambda: run.engine.live.snapshot(
         run.engine.fleet, known, frozenset({root}))),
         lambda found: not compliance(run, root, found))
-    wrong = compliance(run, root, live)
+    wrong = [*_other_build(run, step, live), *compliance(run, root, live)]
     if wrong:
         raise StepFailed(f"{root} does not read back as configured", "; ".join(wrong),
                          "it stays in maintenance mode; `fleet plan` shows what differs")
     run.note("done", step, facts={})
+
+
+def _other_build(run: Run, step: Step, live: Live) -> list[str]:
+    """That the host runs another build than its image, or than it was born with, in words."""
+    wanted = str((step.after or {}).get("build") or run.configured.get(step.address, {}).get("build") or "")
+    host = live.hosts.get(step.address)
+    if not wanted or host is None or host.build in ("", wanted):
+        return []
+    return [f"it runs build {host.build}, and its image is build {wanted}"]
 
 
 def compliance(run: Run, root: Address, live: Live) -> list[str]:

@@ -84,6 +84,8 @@ def reborn_hosts(run: Run) -> dict[Address, str]:
         host, configured = live.hosts.get(root), _configured(run, root)
         if root in run.restorations:
             found[root] = "its earlier state is being put back"
+        elif _restarted(run, root, live):
+            found[root] = "it was restarted into another image"
         elif host is not None and host.connection == "connected":
             if configured and host.boot_time > configured:
                 found[root] = "it was reborn since"
@@ -103,10 +105,23 @@ def _configured(run: Run, root: Address) -> str:
     return str(run.recorded[root].facts.get("boot_time", ""))
 
 
+def restarts(run: Run, root: Address) -> list[Step]:
+    """The steps of the run's plan that restart this host, which runs until then."""
+    role = run.engine.catalog.operations
+    return [s for s in run.plan.steps if s.address == root and role[s.operation].birth == "restart"]
+
+
+def _restarted(run: Run, root: Address, live: Live) -> bool:
+    """Whether this run itself has restarted the host, as far as the journal and vCenter tell."""
+    host = live.hosts.get(root)
+    return any(run.status.get(s.id) == "done" or (run.status.get(s.id) == "doubt" and (
+        host is None or host.connection != "connected")) for s in restarts(run, root))
+
+
 def _gone_before(run: Run, root: Address) -> bool:
     """Whether the run itself found it gone: then it reconnected it, or was about to."""
     roles = [run.engine.catalog.operations[s.operation] for s in run.plan.steps if s.address == root]
-    return any(o.birth == "taken" and not o.inverse for o in roles)
+    return any(o.birth == "taken" and not o.inverse for o in roles) and not restarts(run, root)
 
 
 def _was_there(run: Run, root: Address) -> bool:
@@ -146,12 +161,11 @@ def restoration(run: Run, root: Address) -> Plan:
                                                            frozenset({root})))
     facts = dict(run.facts.get(root, {}))
     if root in recorded:
-        old = recorded[root]
+        old, host = recorded[root], live.hosts.get(root)
         merged = {**old.facts, **{k: v for k, v in facts.items() if k != "boot_time"}}
+        if host is not None and host.in_maintenance and _entered_here(run, root):  # by this run, and by no person
+            merged["door_maintenance"] = True
         recorded = {**recorded, root: replace(old, facts=merged)}
-    host = live.hosts.get(root)
-    if host is not None and host.in_maintenance and _entered_here(run, root):  # by this run, and by no person
-        live = replace(live, hosts={**live.hosts, root: replace(host, in_maintenance=False)})
     images = {**run.plan.image_digests, **_image(earlier.get(root))}
     try:
         plan = build_plan(PlanInputs(

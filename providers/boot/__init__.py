@@ -118,6 +118,14 @@ class BootProvider:
         """The same of those images for which nothing need be fetched or written."""
         return self._digests(fleet, fetch=False)
 
+    def image_builds(self, fleet: Fleet) -> Mapping[str, str]:
+        """Build number of every declared image at hand, by name; "" where its boot.cfg says none. Raises FleetError."""
+        from providers.boot.staging import build_number
+
+        images = self.images(fleet.providers.get("boot", {}))
+        found = {name: images.outline(image, fetch=False) for name, image in fleet.images.items()}
+        return {name: build_number(outline.build) for name, outline in found.items() if outline is not None}
+
     def _digests(self, fleet: Fleet, *, fetch: bool) -> Mapping[str, str]:
         from providers.boot.staging import unsuited
 

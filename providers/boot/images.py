@@ -61,11 +61,12 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What there is to know of an image before it can be served. `files`: name → SHA-256."""
+    """What there is to know of an image before it can be served. `files`: name → SHA-256; `build`: of its boot.cfg."""
 
     digest: str
     loader: Loader
     files: Mapping[str, str]
+    build: str = ""
 
 
 class FileDigests:
@@ -154,15 +155,18 @@ class Images:
         """
         if not is_url(image.source) and os.path.isdir(image.source):
             manifest = self.manifest(image)
-            return Outline(manifest.digest, manifest.loader, {n: f.sha256 for n, f in manifest.files.items()})
+            return Outline(manifest.digest, manifest.loader, {n: f.sha256 for n, f in manifest.files.items()},
+                           manifest.cfg.build)
         with self._lock, self._problems(image):
             stored = self._there(image)
             if stored is None and is_url(image.source):
                 stored = self._stored(image) if fetch else None
             elif stored is None:
                 known = self._sources.look(Path(image.source), image.sha256.lower(), write=fetch)
-                return Outline(known.digest, cast(Loader, known.loader), known.files) if known is not None else None
-            return Outline(stored.digest, cast(Loader, stored.loader), stored.served) if stored is not None else None
+                return None if known is None else Outline(known.digest, cast(Loader, known.loader), known.files,
+                                                          known.version)
+            return None if stored is None else Outline(stored.digest, cast(Loader, stored.loader), stored.served,
+                                                       stored.version)
 
     def prepare(self, images: Iterable[Image], wanted: Collection[str]) -> None:
         """Extract those images whose digest is `wanted`, before any step. Raises FleetError."""

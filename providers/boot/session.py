@@ -143,11 +143,9 @@ class BootSession:
 
     def unstage(self, call: Call) -> Attrs:
         """Nothing is served to this MAC any more; where a trial is revoked, what stood before it is."""
-        if goes_back(call):
-            return self.stage(call)
         mac = mac_of(call)
         try:
-            self.desk.unstage(mac)
+            self.desk.unstage(mac, back=goes_back(call))
         except OSError as error:
             raise StepFailed("boot files could not be revoked", f"{self._context.folder / 'boot'}: {error}",
                              "make the folder writable") from error

@@ -40,7 +40,7 @@ class Sources:
             with self._installer(file, path) as contents:
                 files = {name: piece.sha256() for name, piece in contents.files.items()}
             _unchanged(file, path, key)
-            known = Known(content_digest(files), known.sha256, files, contents.loader)
+            known = Known(content_digest(files), known.sha256, files, contents.loader, contents.version)
             if write:
                 self.store.remember(key, known)
             return known
@@ -115,7 +115,7 @@ class Sources:
 
 
 def _known(stored: Stored, sha256: str) -> Known:
-    return Known(stored.digest, sha256, stored.served, stored.loader)
+    return Known(stored.digest, sha256, stored.served, stored.loader, stored.version)
 
 
 def _opened(path: Path) -> BinaryIO:

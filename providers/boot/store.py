@@ -86,6 +86,7 @@ class Known:
     sha256: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     loader: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,15 +105,20 @@ class Desk:
             found = self._standings.get(mac)
             if found is None or not found.way.trial or self._inbox.newest(mac, found.generation) is None:
                 return found
-            self._forget(found)
-            old = found.former
-            if old is None:
-                self._standings.drop(mac)
-                return None
-            back = Standing(mac, old.image, old.source, secrets.token_hex(8), self._clock.now(), old.build,
-                            way=Way(agentless=old.agentless), fleet=found.fleet)
-            self._standings.put(back, durable=True)
-        self._changed(mac, "it boots again; what was tried is not confirmed, and so it gets the image before")
+            back = self._fall_back(found)
+        if back is not None:
+            self._changed(mac, "it boots again; what was tried is not confirmed, and so it gets the image before")
+        return back
+
+    def _fall_back(self, found: Standing) -> Standing | None:
+        self._forget(found)
+        old = found.former
+        if old is None:
+            self._standings.drop(found.mac)
+            return None
+        back = Standing(found.mac, old.image, old.source, secrets.token_hex(8), self._clock.now(), old.build,
+                        way=Way(agentless=old.agentless), fleet=found.fleet)
+        self._standings.put(back, durable=True)
         return back
 
     def expect(self, mac: str, *, again: bool = True) -> None:
@@ -128,10 +133,14 @@ class Desk:
             self._forget(self.current(mac))
             self._standings.change(mac, lambda s: replace(s, generation=secrets.token_hex(8), boot=None, spent=False))
 
-    def unstage(self, mac: str) -> None:
-        """Nothing stands for this MAC any more; its nonce is void."""
+    def unstage(self, mac: str, *, back: bool = False) -> None:
+        """Nothing stands for this MAC any more; its nonce is void. `back`: a trial ends, as if it had been born."""
         with self._lock:
-            self._forget(self._standings.drop(mac))
+            found = self._standings.get(mac)
+            if back and found is not None and found.way.trial:
+                self._fall_back(found)
+            else:
+                self._forget(self._standings.drop(mac))
 
     def mint(self, mac: str, client: str, *, relative: bool = False) -> tuple[Standing, Boot] | None:
         """A new boot for a MAC whose configuration is being served; None where nothing stands, or what stands is

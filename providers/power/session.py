@@ -32,7 +32,12 @@ class PowerSession:
         return operation.run(self, call) or {}
 
     def guard(self, name: str, call: Call) -> bool:
-        raise ReadFailed(f"the power provider knows no guard {name!r}")
+        """not-restarted: nobody here has restarted the machine, and no birth answers what is staged for it."""
+        if name != "not-restarted":
+            raise ReadFailed(f"the power provider knows no guard {name!r}")
+        if self._context.peer("vsphere").restarted(call.address.root):
+            return False
+        return self._context.peer("boot").birth(_mac(call)) is None
 
     def close(self) -> None:
         """Nothing is held open; machines stay as they are."""

@@ -14,11 +14,13 @@ from planner.model import (
     Live,
     LiveHost,
     LiveObject,
+    Mate,
     ReadFailed,
     StateResource,
 )
 from providers.vsphere import faults
 from providers.vsphere.collector import Collector, Row
+from providers.vsphere.evacuation import OWN_VMS
 from providers.vsphere.host.operations import utc
 from providers.vsphere.identity import Inventory, match_hosts
 from providers.vsphere.link import Link
@@ -37,7 +39,6 @@ from providers.vsphere.problems import find_problems
 from providers.vsphere.resolve import Resolver, class_of, host_row
 from providers.vsphere.types import option
 
-_OWN_VMS = "vCLS"  # VMs of vSphere's own cluster services come and go by themselves with maintenance mode
 
 class LiveReader:
     """Reads hosts and puts what they have under addresses."""
@@ -98,7 +99,8 @@ class LiveReader:
         inventory = self._resolver.containers(fresh=fresh)
         paths = paths_for(union(wanted))
         rows, matched, diagnostics = self._matched(hosts, paths, only is None)
-        build = _Build(inventory, wanted, dict(self._vm_names(matched.values())))
+        build = _Build(inventory, wanted, dict(self._vm_names(matched.values())),
+                       _out(rows, {row.moid: str(a) for a, row in matched.items()}) if only is None else {})
         for address in roots:
             if address.type != "host" and address in inventory.matched:
                 moid = inventory.matched[address]
@@ -154,6 +156,19 @@ class LiveReader:
             yield row.moid, str(row.props.get("name", row.moid))
 
 
+def _out(rows: Iterable[Row], addresses: Mapping[str, str]) -> dict[str, list[tuple[str, Mate]]]:
+    """Cluster (MoRef) → those of its hosts that take no VMs now, by MoRef."""
+    found: dict[str, list[tuple[str, Mate]]] = {}
+    for row in rows:
+        state = str(row.props.get("runtime.connectionState", "notResponding"))
+        why = "maintenance" if state == "connected" and row.props.get("runtime.inMaintenanceMode") else state
+        if why == "maintenance" or why == "notResponding" or why == "disconnected":
+            identity = host_row(row)
+            found.setdefault(identity.parent, []).append(
+                (row.moid, Mate(identity.name, why, addresses.get(row.moid, ""))))  # type: ignore[arg-type]
+    return found
+
+
 def _declared_mac(fleet: Fleet, state: Mapping[Address, StateResource], address: Address) -> str:
     source = fleet.resources.get(address) or state.get(address)
     return str(source.attributes.get("mac") or "") if source else ""
@@ -175,7 +190,8 @@ def unreadable(row: Row) -> str:
 class _Build:
     """Collects live objects by address."""
 
-    def __init__(self, inventory: Inventory, wanted: Mapping[Address, Names], vms: Mapping[str, str]) -> None:
+    def __init__(self, inventory: Inventory, wanted: Mapping[Address, Names], vms: Mapping[str, str],
+                 out: Mapping[str, list[tuple[str, Mate]]]) -> None:
         self.objects: dict[Address, LiveObject] = {}
         self.hosts: dict[Address, LiveHost] = {}
         self.unread: dict[Address, str] = {}
@@ -183,6 +199,7 @@ class _Build:
         self._inventory = inventory
         self._wanted = wanted
         self._vms = vms
+        self._out = out  # cluster → its hosts that take no VMs, by MoRef
 
     def host(self, address: Address, row: Row, mac: str, problems: tuple[str, ...]) -> None:
         status = host_status(row, mac, self._inventory.reference(host_row(row).parent))
@@ -190,8 +207,9 @@ class _Build:
         vms = sorted(self._vms.get(vm._moId, vm._moId) for vm in row.props.get("vm") or ())
         self.hosts[address] = LiveHost(
             address, row.moid, status["connection"], status["uuid"], status["mac"], status["boot_time"],
-            status["build"], status["in_maintenance"], tuple(v for v in vms if not v.startswith(_OWN_VMS)),
-            management_ip(row.props), problems)
+            status["build"], status["in_maintenance"], tuple(v for v in vms if not v.startswith(OWN_VMS)),
+            management_ip(row.props), problems, tuple(
+                mate for moid, mate in self._out.get(host_row(row).parent, ()) if moid != row.moid))
         why = unreadable(row)
         if why:
             self.unread[address] = why

@@ -19,6 +19,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "host.add": ("Host.Inventory.AddHostToCluster",), "host.remove": _REMOVE, "host.remove_dead": _REMOVE,
     "host.move": ("Host.Inventory.EditCluster", "Host.Inventory.MoveHost"),
     "host.disconnect": _CONNECTION, "host.reconnect": _CONNECTION,
+    "host.evacuate": _MAINTENANCE, "host.reboot": _MAINTENANCE,
     "host.enter_maintenance": _MAINTENANCE, "host.exit_maintenance": _MAINTENANCE,
     "dns.update": _NETWORK, "ntp.servers": ("Host.Config.DateTime",), "ntp.policy": _SERVICES,
     "ntp.start": _SERVICES, "ntp.stop": _SERVICES,

@@ -7,7 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from planner.catalog import Operation
-from planner.model import Address, Attrs, Fleet, FleetError, Live, ReadFailed, StateResource, Step, StepFailed
+from planner.model import (
+    Address,
+    Attrs,
+    Diagnostic,
+    Evacuation,
+    Fleet,
+    FleetError,
+    Live,
+    ReadFailed,
+    StateResource,
+    Step,
+    StepFailed,
+)
 from planner.ports import Call, Clock
 from providers.vsphere import faults, privileges, tasks
 from providers.vsphere.collector import Collector
@@ -18,7 +30,6 @@ from providers.vsphere.live import LiveReader, host_status
 from providers.vsphere.paths import STATUS, Paths
 from providers.vsphere.resolve import Resolver
 from providers.vsphere.types import TYPES
-
 
 LOOK_SECONDS = 5.0
 """How long a newborn's own door may take to show its certificate."""
@@ -45,6 +56,7 @@ class VsphereSession:
         self._collector = Collector(link)
         self._resolver = Resolver(link, self._collector, fleet)
         self._reader = LiveReader(link, self._collector, self._resolver, coexist=coexist)
+        self._restarted: set[Address] = set()
 
     @property
     def instance(self) -> str:
@@ -133,6 +145,19 @@ class VsphereSession:
             inventory = self._resolver.containers(fresh=True)
         mac = str((call.after or {}).get("mac") or call.declared.get("mac") or "")
         return {"id": rows[0].moid, **host_status(rows[0], mac, inventory.reference(moid))}
+
+    def evacuations(self, roots: Iterable[Address]) -> dict[Address, Evacuation]:
+        """What maintenance mode means now for the running VMs of these hosts. Raises FleetError."""
+        from providers.vsphere.evacuation import evacuations
+
+        try:
+            hosts = {a: h for a in roots if (h := self._resolver.find(a)) is not None}
+            return evacuations(self._collector, hosts)
+        except FleetError:
+            raise
+        except Exception as problem:
+            failed = faults.read_failed("virtual machines", problem)
+            raise FleetError(Diagnostic("error", failed.summary, failed.detail, remedy=failed.remedy)) from problem
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -229,6 +254,13 @@ class VsphereSession:
 
     def forget(self, address: Address) -> None:
         self._resolver.forget(address)
+
+    def restarting(self, root: Address) -> None:
+        self._restarted.add(root)
+
+    def restarted(self, root: Address) -> bool:
+        """Whether this session has restarted that host: it is on its way."""
+        return root in self._restarted
 
     def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
         return self._collector.one(obj, *paths)

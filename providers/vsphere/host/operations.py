@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from planner.model import Attrs, ReadFailed, StepFailed
 from planner.ports import Call
+from providers.vsphere.host.program import JITTER, moment
 from providers.vsphere.host.secrets import root_password
 from providers.vsphere.tools import Tools, after
 
@@ -25,6 +26,9 @@ class HostTools(Tools, Protocol):
 
     def forget(self, address: Any) -> None:
         """What was known about this address is void."""
+
+    def restarting(self, root: Any) -> None:
+        """This session is about to restart that host: whoever waits for its birth need not press its button."""
 
 
 def add(tools: HostTools, call: Call) -> Attrs:
@@ -156,8 +160,41 @@ def unrecognized(tools: Tools, call: Call, host: Any) -> StepFailed:
 
 
 def enter_maintenance(tools: HostTools, call: Call) -> None:
-    tools.wait(tools.host(call).EnterMaintenanceMode_Task(timeout=int(_left(tools, call)), evacuatePoweredOffVms=False),
-               call)
+    host = tools.host(call)
+    try:
+        tools.wait(host.EnterMaintenanceMode_Task(timeout=int(_left(tools, call)), evacuatePoweredOffVms=False), call)
+    except StepFailed as failed:
+        if "Timedout" in failed.summary:  # then it did not enter, and the same call would wait as long again
+            raise _stayed(tools, host, failed) from failed
+        raise
+
+
+def _stayed(tools: Tools, host: Any, failed: StepFailed) -> StepFailed:
+    """Which VMs kept the host from entering maintenance mode."""
+    found = tools.read_all(tools.read(host, "vm").get("vm") or (), "name", "runtime.powerState")
+    names = sorted(str(p.get("name")) for _, p in found if str(p.get("runtime.powerState")) == "poweredOn")
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return StepFailed("virtual machines did not leave this host in time",
+                      f"{', '.join(names[:10]) or 'vCenter names none'}{more}; {failed.detail}",
+                      "move them or power them off, and `fleet resume`; what has moved stays where it is")
+
+
+def evacuate(tools: HostTools, call: Call) -> None:
+    """Enter maintenance mode, as the only host of its cluster that is out. Raises StepFailed where another one is."""
+    host = tools.host(call)
+    mates = tools.read(tools.read(host, "parent")["parent"], "host").get("host") or ()
+    rows = tools.read_all([m for m in mates if m._moId != host._moId], "name", STATE, MAINTENANCE)
+    out = sorted(str(p.get("name")) for _, p in rows if p.get(MAINTENANCE) or str(p.get(STATE)) != "connected")
+    if out:
+        raise StepFailed("another host of its cluster is out", ", ".join(out[:10]), "one host of a cluster is out at a "
+                         "time while images are changed: bring it back (end its maintenance mode), then `fleet resume`")
+    enter_maintenance(tools, call)
+
+
+def reboot(tools: HostTools, call: Call) -> None:
+    """Never `force`: it is in maintenance mode by now."""
+    tools.restarting(call.address.root)
+    tools.wait(tools.host(call).RebootHost_Task(force=False), call)
 
 
 def exit_maintenance(tools: HostTools, call: Call) -> None:
@@ -195,6 +232,14 @@ def _status(tools: HostTools, call: Call) -> Attrs:
 
 def observe_maintenance(tools: HostTools, call: Call) -> Attrs:
     return {"in_maintenance": _status(tools, call)["in_maintenance"]}
+
+
+def observe_rebooted(tools: HostTools, call: Call) -> Attrs:
+    """Whether the boot that the run found is over: vCenter has lost the host, or shows a later one."""
+    found = _status(tools, call)
+    now, then = moment(found["boot_time"]), moment(call.facts.get("boot_time"))
+    later = now is not None and then is not None and (now - then).total_seconds() > JITTER
+    return {"rebooted": found["connection"] != "connected" or later}
 
 
 def observe_disconnected(tools: HostTools, call: Call) -> Attrs:

@@ -9,8 +9,10 @@ from typing import Any
 
 from planner.catalog import Draft, Program, ProgramInput
 from planner.model import Action, Attrs, Change, Diagnostic, LiveHost
+from providers.vsphere.host import roll as image
 from providers.vsphere.host.install import STAGED_NOTHING, later, notes, staged, unstage, wait
 from providers.vsphere.host.install import before as staged_now
+from providers.vsphere.host.roll import groups
 
 ENTER = Draft("host.enter_maintenance", {"in_maintenance": False}, {"in_maintenance": True})
 EXIT = Draft("host.exit_maintenance", {"in_maintenance": True}, {"in_maintenance": False})
@@ -22,11 +24,16 @@ RECONNECT = Draft("host.reconnect", {"connection": "notResponding"}, {"connectio
                   when="not-connected")
 DOOR = (Draft("door.enter_maintenance", {"door_maintenance": False}, {"door_maintenance": True}),
         Draft("door.set_password", {"password": "initial"}, {"password": "set"}))
-_JITTER = 5.0  # seconds by which vCenter's boot time of one boot wanders
+JITTER = 5.0  # seconds by which vCenter's boot time of one boot wanders
 
 
 def program(given: ProgramInput) -> Program:
     """Head, tail and refusals for one host. Pure."""
+    made = _program(given)
+    return replace(made, groups=groups(given.change.before, given.change.after)) if made.window else made
+
+
+def _program(given: ProgramInput) -> Program:
     change, live = given.change, given.live
     if change.action is Action.FORGET:
         return Program()
@@ -67,10 +74,11 @@ def _door(given: ProgramInput) -> tuple[Draft, ...]:
     return DOOR[:1] if same else DOOR
 
 
-def _boot(given: ProgramInput) -> tuple[Draft, ...]:
+def _boot(given: ProgramInput, stage: Draft | None = None) -> tuple[Draft, ...]:
     press = "power.boot" if given.power == "twin" else "power.manual"
     wanted, declared = staged(given), given.change.after or {}
-    return Draft("boot.stage", staged_now(given, wanted), wanted), Draft(press, None, None), wait(declared)
+    stage = stage or Draft("boot.stage", staged_now(given, wanted), wanted)
+    return stage, Draft(press, None, None), wait(declared)
 
 
 # --- B: known, and gone -----------------------------------------------------------------------------------
@@ -87,8 +95,10 @@ def _revive(given: ProgramInput, live: LiveHost) -> Program:
         "warning", "virtual machines are registered on this host, which does not answer", _names(live.vms),
         address=given.change.address,
         remedy="make sure that they run elsewhere, or nowhere: if the host still runs, booting it ends them")
-    boot = (wait(declared),) if up else _boot(given)
+    stage, keep = image.staging(given) if image.replaced(given) and not up else (None, None)
+    boot = (wait(declared),) if up else _boot(given, stage)
     head = (*boot, *_door(given), DISCONNECT, RECONNECT, *unstage(given), *_move(given.change))
+    tail = (tail[0], *((keep,) if keep else ()), *tail[1:])
     return Program(head, tail, reset=True, window=True, reborn=True,
                    diagnostics=(*((ends,) if live.vms and not up else ()), *notes(given)))
 
@@ -108,16 +118,34 @@ def _move(change: Change) -> tuple[Draft, ...]:
 
 
 def _configure(given: ProgramInput, live: LiveHost) -> Program:
+    if image.rolls(given):
+        return _roll(given, live)
     move = _move(given.change)
     fresh = reborn(live, given.facts) and given.children_change
     left = live.in_maintenance and _entered(given.facts)  # by a run that was given up: what it began is ended
-    kept = (*_password_kept(given.change), *later(given))
+    kept = (*_password_kept(given.change), *later(given), *image.kept(given))
     if not move and not fresh and not left:
         return Program(diagnostics=kept)
     head = move if live.in_maintenance else (ENTER, *move)
     tail = (VERIFY,) if fresh or left else ()
     stays = live.in_maintenance and not left
     return Program(head, tail if stays else (*tail, EXIT), window=True, reborn=fresh, diagnostics=kept)
+
+
+def _roll(given: ProgramInput, live: LiveHost) -> Program:
+    """Out of its cluster, into the other image, configured anew, read back, and in again."""
+    why = image.waits(given, live)
+    if why:
+        return Program(blocked=why)
+    stage, keep = image.staging(given)
+    stays = live.in_maintenance and not _entered(given.facts)
+    enter = () if live.in_maintenance else (image.EVACUATE,)
+    head = (*enter, stage, *image.restart(given), wait(given.change.after or {}), *_door(given), DISCONNECT, RECONNECT,
+            *_move(given.change))
+    tail = (image.verified(given, VERIFY_KEPT if stays else VERIFY), keep)
+    return Program(head, tail if stays else (*tail, EXIT), reset=True, window=True, roll=image.roll(given, live),
+                   reborn=reborn(live, given.facts),
+                   diagnostics=(*later(given), *image.notes(given), *notes(given)))
 
 
 def _password_kept(change: Change) -> Iterable[Diagnostic]:
@@ -132,7 +160,7 @@ def _password_kept(change: Change) -> Iterable[Diagnostic]:
 def reborn(live: LiveHost, facts: Attrs) -> bool:
     """Whether it booted after its last completed configuration."""
     now, then = moment(live.boot_time), moment(facts.get("boot_time"))
-    return now is not None and then is not None and (now - then).total_seconds() > _JITTER
+    return now is not None and then is not None and (now - then).total_seconds() > JITTER
 
 
 def moment(text: Any) -> datetime | None:
@@ -207,7 +235,8 @@ def _declared(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
                "set `cluster` instead of `datacenter`")
     elif not after.get("cluster"):
         yield ("a host needs a cluster", "cluster is not set", "set `cluster`")
-    born = live is None or live.connection == "notResponding" or given.change.action is Action.REPLACE
+    born = live is None or live.connection == "notResponding" or given.change.action is Action.REPLACE or \
+        image.rolls(given)
     if not born:
         return
     if not after.get("mac"):
@@ -238,7 +267,5 @@ def _found(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
     if live.connection == "connected" and old and new and old != new:
         yield ("this host has no such MAC", f"declared is {new}, it boots from {old}",
                "correct `mac`: the host would never be recognised at its next boot")
-    ran = str(facts.get("image") or "")
-    if live.connection == "connected" and ran and given.image and ran != given.image:
-        yield ("changing the image of a running host (rolling update) is not supported in this version",
-               f"it runs {ran[:12]}, declared is {given.image[:12]}", "declare the image that it runs")
+    if not given.hold:
+        yield from image.refused(given)

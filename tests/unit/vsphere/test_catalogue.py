@@ -14,7 +14,7 @@ from providers.vsphere import provider
 from providers.vsphere.privileges import NEEDED
 from tests.unit.vsphere.kit import OPERATIONS
 
-IRREVERSIBLE = {"door.set_password", "host.disconnect", "host.reconnect", "host.remove_dead"}
+IRREVERSIBLE = {"door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead"}
 CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planner.catalog import Program, ProgramInput
-from planner.model import Action, Address, Change, LiveHost, SecretRef, decode
+from planner.model import Action, Address, Change, Evacuation, LiveHost, Mate, SecretRef, decode
 from providers.vsphere.host.install import validate
 from providers.vsphere.host.program import program
 from providers.vsphere.types import TYPES
@@ -23,9 +23,12 @@ def given(raw: dict[str, Any]) -> ProgramInput:
     if raw["live"] is not None:
         status: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["live"].items()}
         live = LiveHost(HOST, "host-1", **status)
-    change = Change(HOST, Action(raw["action"]), decode(raw["before"]), decode(raw["after"]))
+    change = Change(HOST, Action(raw["action"]), decode(raw["before"]), decode(raw["after"]),
+                    adopted=raw.get("adopted", False))
+    vms = {k: tuple(v) for k, v in raw.get("evacuation", {}).items()}
     return ProgramInput(change, live, raw["facts"], raw.get("children_change", False), raw["image"], raw["power"],
-                        raw.get("options", {}), raw.get("birth", {}))
+                        raw.get("options", {}), raw.get("birth", {}), raw.get("build", ""), raw.get("hold", ""),
+                        tuple(Mate(*m) for m in raw.get("out", ())), Evacuation(**vms) if vms else None)
 
 
 def words(made: Program) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def words(made: Program) -> dict[str, Any]:
 
     found = {"head": names(made.head), "tail": names(made.tail), "reset": made.reset, "window": made.window,
              "blocked": made.blocked, "reborn": made.reborn,
+             "roll": [made.roll.before, made.roll.after] if made.roll else [],
              **{f"{level}s": [d.summary for d in made.diagnostics if d.severity == level]
                 for level in ("error", "warning")}}
     return {k: v for k, v in found.items() if v}
@@ -70,7 +74,7 @@ def test_the_attributes_of_the_steps() -> None:
 
 def test_every_operation_of_a_program_is_in_the_catalogue() -> None:
     known = {o.name for t in TYPES for o in t.operations} | {
-        "boot.stage", "boot.unstage", "power.boot", "power.manual", "birth.wait", "install.wait"}
+        "boot.stage", "boot.keep", "boot.unstage", "power.boot", "power.manual", "birth.wait", "install.wait"}
     for path in CASES:
         made = program(given(json.loads(path.read_text())["given"]))
         assert {d.operation for d in (*made.head, *made.tail)} <= known
