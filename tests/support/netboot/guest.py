@@ -76,7 +76,7 @@ def variant(image: Path, folder: Path, build: str, *options: str) -> Path:
     """The same image as another build, with further kernel options: it plays that ESXi build."""
     folder.mkdir()
     for path in image.iterdir():
-        os.link(path, folder / path.name) if path.name != "boot.cfg" else None
+        shutil.copyfile(path, folder / path.name)
     text = BOOT_CFG.format(options=" ".join((KERNEL_OPTIONS, *options, f"plays={build}")))
     (folder / "boot.cfg").write_text(text.replace("24022510", build))
     return folder

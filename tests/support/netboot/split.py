@@ -182,9 +182,19 @@ class SplitSite(BootSite):
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
+    def ended(self) -> int:
+        """How many runs of the fleet have ended, as the midwife's folder tells."""
+        journals = (self.state / "fleets/e2e/runs").glob("*.jsonl")
+        return sum(b'"kind":"end"' in path.read_bytes().rstrip(b"\n").rpartition(b"\n")[2] for path in journals)
+
     def history(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.run("state", "history", "fleet.yaml", "--json").json["history"]
         return found
+
+    def memory(self) -> list[int]:
+        """MiB that each service took at most: vCenter, the midwife."""
+        return [int(line.split()[1]) // 1024 for process in self.serving
+                for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
 
     def close(self) -> None:
         super().close()
