@@ -13,7 +13,7 @@ from providers.boot.images import Images, Manifest
 from providers.boot.store import Store
 from providers.boot.trail import Trail
 from providers.midwife.api.auth import Authority
-from providers.midwife.desk import ACCEPTED, Desk
+from providers.midwife.desk import ACCEPTED, Desk, iso
 from providers.midwife.footprints import Footprints
 from providers.midwife.inbox import Birth, Inbox
 from providers.midwife.service.bell import Bell
@@ -39,7 +39,7 @@ class Restorer(Protocol):
         """Everything serves by now. Takes up what a midwife before this one left open."""
 
     def born(self, fleet: str, mac: str) -> None:
-        """A birth of that fleet's host is on disk. Called once for each; must not block."""
+        """A birth of that fleet's host is on disk. Must not block. `start` may be at work still."""
 
     def stop(self) -> None: ...
 
@@ -98,6 +98,7 @@ class Midwife:
         self.authority = Authority(folder / "identity", self.now)
         self._holding = Holding(folder)
         self._closes: list[Callable[[], None]] = []
+        self._restoring = False
 
     @property
     def folder(self) -> Path:
@@ -132,6 +133,7 @@ class Midwife:
         self._open_page()
         if self.restorer is not None:
             self._closes.append(self.restorer.stop)
+            self._restoring = True  # a birth from here on may be told twice, and is never missed
             self.restorer.start()
 
     def close(self) -> None:
@@ -158,11 +160,18 @@ class Midwife:
                 self.serve(digest)
             except FleetError as error:
                 self.say(f"warning: image {digest[:12]} is staged and cannot be served: {error}")
-        for standing in self.standings.all().values():  # what was seen of their boots is forgotten
-            if standing.way.agentless and standing.boot is not None and self.inbox.of_boot(standing.boot.id) is None:
-                self.trail.handed_over(standing.mac, standing.boot.id, standing.boot.client)
+        for standing in self.standings.all().values():
+            if standing.boot is not None and self.inbox.of_boot(standing.boot.id) is None:
+                self._take_up(standing, standing.boot)
         self.doors.start()
         self._closes.append(self.doors.stop)
+
+    def _take_up(self, standing: Standing, boot: Boot) -> None:
+        """A machine is in the middle of its boot, and what was seen of that is forgotten."""
+        if standing.way.agentless:
+            self.trail.handed_over(standing.mac, boot.id, boot.client)  # perhaps: looking at its door does no harm
+        self.trail.note(standing.mac, f"it fetched boot.cfg at {iso(boot.minted)[:19]}Z, before the midwife was started "
+                                      "again")
 
     def _open_api(self) -> None:
         from providers.boot.net import bind
@@ -232,7 +241,7 @@ class Midwife:
         self.trail.note(mac, what)
         self.bell.ring(mac)
         owned = self.macs.owner(mac)
-        if what == ACCEPTED and owned is not None and self.restorer is not None:
+        if what == ACCEPTED and owned is not None and self.restorer is not None and self._restoring:
             self.restorer.born(owned.fleet, mac)
 
 
