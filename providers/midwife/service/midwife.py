@@ -170,8 +170,8 @@ class Midwife:
         """A machine is in the middle of its boot, and what was seen of that is forgotten."""
         if standing.way.agentless:
             self.trail.handed_over(standing.mac, boot.id, boot.client)  # perhaps: looking at its door does no harm
-        self.trail.note(standing.mac, f"it fetched boot.cfg at {iso(boot.minted)[:19]}Z, before the midwife was started "
-                                      "again")
+        self.trail.note(standing.mac,
+                        f"it fetched boot.cfg at {iso(boot.minted)[:19]}Z, before the midwife was started again")
 
     def _open_api(self) -> None:
         from providers.boot.net import bind
