@@ -258,7 +258,15 @@ def _stopped(run: Run, walked: Walked) -> Outcome:
     run.journal.close()
     left = len(walked.left) + len(walked.failed) + len(walked.running)
     message = f"{left} of {len(run.plan.steps)} steps are not done; `fleet resume` or `fleet rollback` ends the run"
-    return Outcome(3, run.journal.run, message, failures, tuple(walked.running))
+    return Outcome(3, run.journal.run, message + _not_rolled(run), failures, tuple(walked.running))
+
+
+def _not_rolled(run: Run) -> str:
+    """Which hosts still have the image that they had: each waited for the one before."""
+    begun = {s.address.root for s in run.plan.steps if run.status.get(s.id)}
+    left = [str(r.address) for r in run.plan.rolls if r.address not in begun]
+    return f"; {', '.join(left[:10])}{f' and {len(left) - 10} more' if len(left) > 10 else ''}" \
+           " go on with the image that they have" if left else ""
 
 
 def _finish(run: Run, outcome: str, code: int, message: str) -> Outcome:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.catalog import Catalog, Operation
+from planner.cli.planning import with_evacuations
 from planner.execute.engine import Engine, Who
 from planner.execute.project import current_state
 from planner.model import Address, Attrs, Fleet, Live, Plan, Resource, SecretRef, StateResource, Step, digest
@@ -18,10 +19,9 @@ from providers.boot import provider as boot
 from providers.power import provider as power
 from providers.vsphere import provider as vsphere
 from state.local import open_store
-from tests.support.memory_boot import MemoryBoot
+from tests.support.memory_boot import BUILDS, IMAGE, OTHER, MemoryBoot
 
 _RUNS = itertools.count(1)
-IMAGE = "d" * 64
 
 
 class Killed(BaseException):
@@ -141,15 +141,17 @@ class Opened:
         state = current_state(self.store, CATALOG)
         recorded = apply_moved(state.resources if state else {}, self.fleet.moved)
         live = self.session.snapshot(self.fleet, recorded)
-        return build_plan(PlanInputs(CATALOG, self.fleet, state, live, {"esxi8": IMAGE},
-                                     self.session.power, PlanOptions(**options)))
+        images = {"esxi8": IMAGE, "esxi9": OTHER}
+        inputs = PlanInputs(CATALOG, self.fleet, state, live, images, self.session.power, PlanOptions(**options),
+                            image_builds={name: BUILDS[digest] for name, digest in images.items()})
+        return with_evacuations(self.session, inputs, build_plan(inputs))
 
     def engine(self) -> Engine:
         def hook(point: str, step: str) -> None:
             self.lab.hook(point, step)
 
         live = Hooked(self.session, hook)
-        memory = MemoryBoot(self.house, self.lab.staged, hook)
+        memory = MemoryBoot(self.house, self.lab.staged, hook, self.session.restarted)
         sessions: dict[str, Session] = {"vsphere": live, "boot": memory, "power": memory}
         return Engine(CATALOG, self.fleet, sessions, live, self.store, secret, self.lab.clock, Who("tester", "here"),
                       parallelism=self.lab.parallelism, new_id=lambda: f"run-{next(_RUNS):06}")

@@ -12,7 +12,7 @@ HOSTS = ("esx01", "esx02")
 def _host(name: str, cluster: str, body: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Address text → attributes of one host and what hangs on it."""
     at = f'host.esx["{name}"]'
-    number = HOSTS.index(name) + 1
+    number = int(name.removeprefix("esx"))
     found: dict[str, dict[str, Any]] = {at: {
         "name": f"{name}.lab.example", "mac": f"52:54:00:00:00:1{number}", "cluster": f"cluster.{cluster}",
         "image": "esxi8", "root_password": {"$secret": "env:ROOT"}}}
