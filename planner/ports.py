@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from planner.catalog import Operation, ResourceType
@@ -243,11 +244,13 @@ class OpenFleet(Protocol):
 class RestoreOutcome:
     """What became of hosts that were born while nobody applied anything, by MAC. `run`: "" where none was needed.
 
-    `done`: they have what was last applied. `left`: they stay as they are, and why: a person has to look. `failed`: to
-    be tried again, and why. `interrupted`: what is in none of them goes on with the next call.
+    `known`: vCenter has them by that birth; nobody asked for anything. `done`: they have what was last applied again.
+    `left`: they stay as they are, and why: a person has to look. `failed`: to be tried again, and why. `interrupted`:
+    what is in none of them goes on with the next call.
     """
 
     run: str = ""
+    known: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
     left: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -261,13 +264,14 @@ class Workshop(Protocol):
         """Load a fleet. With a `purpose` it is opened for writing, and locked. Raises FleetError, Locked."""
 
     def restore(self, folder: Path, fleet: str, births: Mapping[str, Attrs], *, again: Iterable[str] = (),
-                hosts: int = 8, stop: threading.Event | None = None,
+                held: Mapping[str, str] = MappingProxyType({}), hosts: int = 8, stop: threading.Event | None = None,
                 listener: Listener = lambda _event: None) -> RestoreOutcome:
         """Bring hosts back as they were last applied, as a run of the midwife's own; one that was interrupted is
         finished first. No fleet file is read.
 
         `folder`: the fleet's state. `births`: MAC → facts of its newest accepted birth. `again`: MACs whose restore
-        was begun and did not end. `hosts`: how many at once. Raises Locked, Incomplete (somebody else's run is open),
+        was begun and did not end. `held`: MACs that would be restored, but are not to be, and why. `hosts`: how many at
+        once. Raises Locked, Incomplete (somebody else's run is open),
         FleetError (vCenter cannot be reached, a secret is missing): nothing was changed then.
         """
 

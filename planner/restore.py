@@ -36,10 +36,12 @@ NEWER = ("joined", "born")
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which births ask for a restore. `left`: MACs that get none, and why; "" where nothing is wrong: it is done."""
+    """Which births ask for a restore. `left`: MACs that get none, and why. `known`: MACs of which vCenter has that
+    birth."""
 
     wanted: Mapping[Address, Attrs]  # host → facts of its birth; {}: vCenter has it, but its restore did not end
     left: Mapping[str, str]
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def choose(state: State | None, births: Mapping[str, Attrs], again: Iterable[str
             hosts[str(resource.attributes.get("mac") or "").lower()] = resource
     wanted: dict[Address, Attrs] = {}
     left: dict[str, str] = {}
-    unfinished = set(again)
+    known: list[str] = []
+    begun = set(again)
     for mac, birth in births.items():
         host = hosts.get(mac)
         if host is None:
@@ -100,11 +103,11 @@ def choose(state: State | None, births: Mapping[str, Attrs], again: Iterable[str
                 left[mac] = why
             else:
                 wanted[host.address] = birth
-        elif mac in unfinished:
+        elif mac in begun:
             wanted[host.address] = {}
         else:
-            left[mac] = ""
-    return Chosen(wanted, left)
+            known.append(mac)
+    return Chosen(wanted, left, tuple(known))
 
 
 def _another(facts: Attrs, birth: Attrs) -> str:
@@ -156,9 +159,12 @@ def restoration(given: RestoreInputs) -> Restoration:
     """One plan for all hosts that can be restored. Raises FleetError for what concerns none of them alone."""
     left: dict[Address, str] = {}
     failed: dict[Address, str] = {}
-    for root in given.births:
-        if root not in given.live.hosts:
+    for root, birth in given.births.items():
+        host = given.live.hosts.get(root)
+        if host is None:
             left[root] = "vCenter does not know it any more: somebody removed it"
+        elif not birth and host.connection == "notResponding":
+            failed[root] = "it does not answer, and was not born again"
     while wanted := {a: b for a, b in given.births.items() if a not in left and a not in failed}:
         try:
             plan = _plan(given, wanted)

@@ -2,7 +2,7 @@
 
 Everything comes from the fleet's state folder: what was last applied from the state, which vCenter from the newest
 applied run's plan. Secrets are resolved here, where the midwife runs: `env:NAME` from its environment, `file:PATH`
-from `secrets/` in that folder, or from systemd's credentials.
+where the fleet file says, else by its last name from `secrets/` in that folder, else from systemd's credentials.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from planner.model import (
     Live,
     Plan,
     ReadFailed,
+    SecretRef,
     State,
     Step,
     StepFailed,
@@ -51,6 +52,7 @@ class Request:
     fleet: str
     births: Mapping[str, Attrs]
     again: frozenset[str] = frozenset()
+    held: Mapping[str, str] = field(default_factory=dict)
     hosts: int = 8
     stop: threading.Event | None = None
     listener: Listener = lambda _event: None
@@ -59,28 +61,23 @@ class Request:
 def restore(asked: Request) -> RestoreOutcome:
     """See `planner.ports.Workshop.restore`."""
     from planner.execute.project import current_state
-    from planner.restore import choose
 
     site = installed()
     store = store_at(asked.folder, asked.fleet, {})
-    if not _open_run(store):
-        chosen = choose(current_state(store, site.catalog), asked.births, asked.again)
+    work = _Restorer(site, store, asked)
+    if _open_run(store) is None:
+        chosen, left = work.choose(current_state(store, site.catalog))
         if not chosen.wanted:  # nothing is locked, and no vCenter is asked
-            return _outcome(chosen.left)
+            return RestoreOutcome("", chosen.known, left=left)
     names = ", ".join(sorted(asked.births)[:5]) + (" …" if len(asked.births) > 5 else "")
     with store.lock("restore", f"born: {names}" if names else "an interrupted one goes on"):
-        return _Restorer(site, store, asked).run()
+        return work.run()
 
 
 def _open_run(store: StateStore) -> RunInfo | None:
     from planner.execute.engine import open_run
 
     return open_run(store.runs())
-
-
-def _outcome(left: Mapping[str, str]) -> RestoreOutcome:
-    return RestoreOutcome(done=tuple(m for m, why in left.items() if not why),
-                          left={m: why for m, why in left.items() if why})
 
 
 class _Restorer:
@@ -91,18 +88,38 @@ class _Restorer:
 
     def run(self) -> RestoreOutcome:
         from planner.execute.project import settle
-        from planner.restore import choose
 
         interrupted = self._finish_own()
         if interrupted:
             return RestoreOutcome(interrupted, interrupted=True)
         state = settle(self.store, self.site.catalog)
-        chosen = choose(state, self.asked.births, self.asked.again)
+        chosen, left = self.choose(state)
         if state is None or not chosen.wanted:
-            return _outcome(chosen.left)
-        plan = self._applied()
-        with self._sessions(state, plan) as sessions:
-            return self._new(sessions, state, chosen)
+            return RestoreOutcome("", chosen.known, left=left)
+        with self._sessions(state, self._applied()) as sessions:
+            return replace(self._new(sessions, state, chosen.wanted, left), known=chosen.known)
+
+    def choose(self, state: State | None) -> tuple[Chosen, dict[str, str]]:
+        """Hosts to restore; MACs that stay as they are, and why."""
+        from planner.restore import choose
+
+        found = choose(state, self.asked.births, {*self.asked.again, *self._given_up(state)})
+        macs = {a: _mac_in(state, a) for a in found.wanted}
+        held = {m: self.asked.held[m] for m in macs.values() if m in self.asked.held}
+        return replace(found, wanted={a: b for a, b in found.wanted.items() if macs[a] not in held}), {
+            **found.left, **held}
+
+    def _given_up(self, state: State | None) -> set[str]:
+        """MACs whose restore was the last thing that happened, and did not end."""
+        from planner.execute import rebirths
+        from planner.plan import decode_plan
+        from planner.restore import unfinished
+
+        info = next(iter(reversed(self.store.runs())), None)
+        if info is None or info.outcome != "abandoned" or not rebirths.own(self.store, info):
+            return set()
+        left = unfinished(decode_plan(self.store.plan(info.run)), rebirths.settled(self.store.records(info.run)))
+        return {_mac_in(state, a) for a in left}
 
     # --- one of our own that was interrupted --------------------------------------------------------------
 
@@ -142,23 +159,23 @@ class _Restorer:
 
     # --- a new one ----------------------------------------------------------------------------------------
 
-    def _new(self, sessions: Sessions, state: State, chosen: Chosen) -> RestoreOutcome:
+    def _new(self, sessions: Sessions, state: State, wanted: Mapping[Address, Attrs],
+             left: Mapping[str, str]) -> RestoreOutcome:
         from planner.execute import rebirths
 
-        macs = {a: str(state.resources[a].attributes["mac"]).lower() for a in chosen.wanted}
-        locked = self._without_secrets(sessions, chosen.wanted)
-        made, live = self._plan(sessions, state, {a: b for a, b in chosen.wanted.items() if a not in locked})
-        left = {**chosen.left, **{macs[a]: why for a, why in made.left.items()}}
+        macs = {a: _mac_in(state, a) for a in wanted}
+        locked = self._without_secrets(sessions, wanted)
+        made, live = self._plan(sessions, state, {a: b for a, b in wanted.items() if a not in locked})
+        left = {**left, **{macs[a]: why for a, why in made.left.items()}}
         failed, run, interrupted = {**locked, **made.failed}, "", False
         if made.plan is not None:
             reason = _words(sorted({s.address.root for s in made.plan.steps}))
             outcome = rebirths.restore(self._engine(sessions, made.plan.steps, reason), made.plan, state, live)
             run, interrupted = outcome.run, self._stays_open(outcome.run, outcome)
             failed.update(_failing(made.plan, rebirths.settled(self.store.records(run)), outcome))
-        done = [macs[a] for a in macs if a not in failed and a not in made.left]
-        return RestoreOutcome(
-            run, (*done, *(m for m, why in left.items() if not why)), {m: why for m, why in left.items() if why},
-            {} if interrupted else {macs[a]: why for a, why in failed.items()}, interrupted)
+        done = tuple(macs[a] for a in macs if a not in failed and a not in made.left)
+        return RestoreOutcome(run, (), done, left, {} if interrupted else {macs[a]: why for a, why in failed.items()},
+                              interrupted)
 
     def _applied(self) -> Plan:
         """The newest applied run's plan. Raises FleetError where there is none."""
@@ -221,6 +238,11 @@ class _Restorer:
             stop=stop, parallelism=self.asked.hosts, outputs=lambda found: found.outputs, new_id=run_id)
 
 
+def _mac_in(state: State | None, root: Address) -> str:
+    known = state.resources.get(root) if state is not None else None
+    return str(known.attributes.get("mac") or "").lower() if known is not None else ""
+
+
 def _words(hosts: Sequence[Address]) -> str:
     rest = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
     return f"born while nothing was applied: {', '.join(map(str, hosts[:3]))}{rest}"
@@ -275,13 +297,16 @@ def _mac(call: Call) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SiteSecrets(Secrets):
-    """Secrets where the midwife runs: `file:` ones from the fleet's `secrets/`, else from systemd's credentials."""
+    """Secrets where the midwife runs. A `file:` one is looked for where the fleet file says, then by its last name in
+    `folder`, then among systemd's credentials."""
 
-    def _file(self, reference: Any, name: str) -> str:
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
-        if credentials and not (self.folder / name).exists() and (Path(credentials) / Path(name).name).exists():
-            return Secrets(Path(credentials))._file(reference, Path(name).name)
-        return Secrets._file(self, reference, name)
+    def _file(self, reference: SecretRef, name: str) -> str:
+        places = [Path(name)] if Path(name).is_absolute() else []
+        places += [self.folder / Path(name).name]
+        if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
+            places.append(Path(credentials) / Path(name).name)
+        there = next((place for place in places if place.is_file()), self.folder / Path(name).name)
+        return Secrets._file(self, reference, str(there))
 
 
 def with_files(fleet: Fleet, files: Mapping[str, str], folder: Path) -> Fleet:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ class CliWorkshop:
                 place.sessions.close()  # before the lock is let go: they write until then
 
     def restore(self, folder: Path, fleet: str, births: Mapping[str, Attrs], *, again: Iterable[str] = (),
-                hosts: int = 8, stop: threading.Event | None = None,
+                held: Mapping[str, str] = MappingProxyType({}), hosts: int = 8, stop: threading.Event | None = None,
                 listener: Callable[[Event], None] = lambda _event: None) -> RestoreOutcome:
         from planner.cli.restoring import Request, restore
 
         return restore(Request(folder, fleet, {mac.lower(): birth for mac, birth in births.items()},
-                               frozenset(mac.lower() for mac in again), hosts, stop, listener))
+                               frozenset(mac.lower() for mac in again), held, hosts, stop, listener))

@@ -4,8 +4,10 @@
     fleet midwife enroll FLEET --folder DIR --out FILE [--days N]
     fleet midwife list --folder DIR [--json]
     fleet midwife revoke FLEET --folder DIR [--serial HEX]
+    fleet midwife quarantine --folder DIR [--json]
+    fleet midwife release FLEET MAC --folder DIR
 
-`enroll`, `list` and `revoke` work on the folder, while the service runs there or not, and at once.
+All but `serve` work on the folder, while the service runs there or not, and at once.
 """
 
 from __future__ import annotations
@@ -54,6 +56,10 @@ def serve(
     settings = Settings(Path(folder).absolute(), _addresses(listen), _ports(ports), _endpoint("--api", api),
                         _endpoint("--page", page) if page else None, Path(loaders).absolute() if loaders else None)
     midwife = Midwife(settings, _say)
+    if context.obj is not None:  # the workshop of fleet's own commands
+        from providers.midwife.restore import restorer_of
+
+        midwife.restorer = restorer_of(midwife, context.obj, _say)
     ended = threading.Event()
     midwife.open()
     try:
@@ -116,6 +122,43 @@ def revoke(
     """End identities at once, for calls that come over connections open now, too."""
     for client in _authority(folder).revoke(fleet, serial):
         typer.echo(f"{client.fleet}: identity {client.serial} is revoked")
+    return 0
+
+
+@app.command("quarantine")
+def quarantine(folder: Annotated[str, FOLDER], as_json: Annotated[bool, JSON] = False) -> int:
+    """The hosts that are not restored any more, for they were born again and again."""
+    from providers.midwife.restores import quarantined
+
+    found = quarantined(Path(folder) / "midwife")
+    if as_json:
+        typer.echo(json.dumps({"format": 1, "kind": "midwife.quarantine",
+                               "hosts": [{"mac": mac, **asdict(case)} for mac, case in found.items()]}, indent=2))
+        return 0
+    for mac, case in found.items():
+        times = ", ".join(b[:19] for b in case.births)
+        typer.echo(f"{case.fleet} {mac}: since {case.quarantined[:19]}Z, born at {times}")
+    if not found:
+        typer.echo("No host is in quarantine.", err=True)
+    return 0
+
+
+@app.command("release")
+def release_host(
+    fleet: Annotated[str, typer.Argument(metavar="FLEET", show_default=False, help="The fleet's name.")],
+    mac: Annotated[str, typer.Argument(metavar="MAC", show_default=False, help="The host's MAC.")],
+    folder: Annotated[str, FOLDER],
+) -> int:
+    """End a host's quarantine: the midwife restores it within a moment."""
+    from providers.midwife.message import BadMessage, normal_mac
+    from providers.midwife.restores import release
+
+    try:
+        wanted = normal_mac(mac)
+    except BadMessage as error:
+        raise typer.BadParameter("MAC is one like 52:54:00:00:00:11") from error
+    release(Path(folder) / "midwife", fleet, wanted)
+    typer.echo(f"{fleet} {wanted} is released")
     return 0
 
 

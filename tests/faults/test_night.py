@@ -1,0 +1,343 @@
+"""Reborn at night, on the embedded twin: what was last applied comes back, and nothing that nobody approved."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.cli import restoring
+from planner.cli.workshop import CliWorkshop
+from planner.model import FleetError, Incomplete, Later, Locked, StepFailed
+from planner.plan import decode_plan, encode_plan
+from providers.vsphere import VsphereProvider
+from providers.vsphere.session import VsphereSession
+from state.local import open_store
+from tests.support.lab import Killed
+from tests.support.nights import PASSWORD, Night, applied, night
+from tests.support.places import quick_folder
+from tests.support.process import SECONDS
+from tests.support.twin import vcenter
+
+ONE, TWO = "52:54:00:00:00:11", "52:54:00:00:00:12"
+FLEET = "fleet.yaml"
+
+
+@pytest.fixture
+def here() -> Iterator[Night]:
+    with night() as found:
+        yield found
+
+
+def person(here: Night, name: str, call: str, *arguments: Any) -> None:
+    """Somebody at vCenter."""
+    with here.house() as house:
+        content = vcenter(house)
+        hosts = {h.name: h for d in content.rootFolder.childEntity for c in d.hostFolder.childEntity for h in c.host}
+        assert getattr(hosts[name], call)(*arguments).info.state == "success"
+
+
+def at(operation: str, do: Callable[[VsphereSession], None]) -> Callable[..., Any]:
+    """In place of a session's `run`: something happens right before that operation's call."""
+    original = VsphereSession.run
+
+    def run(session: VsphereSession, found: Any, call: Any) -> Any:
+        if found.name == operation and call.declared["mac"] == ONE:
+            do(session)
+        return original(session, found, call)
+
+    return run
+
+
+def maintenance(here: Night) -> dict[str, bool]:
+    with here.house() as house:
+        return {name: host["maintenance"] for name, host in house.dump()["hosts"].items()}
+
+
+def test_a_host_comes_back_as_it_was_applied(here: Night) -> None:
+    """Edits of the fleet file that nobody applied stay out; the plan afterwards shows them, and only them."""
+    here.power_cut(ONE)
+    path = here.site.folder / FLEET
+    approved = path.read_text()
+    path.write_text(approved.replace("vlan: 20", "vlan: 66").replace("10.0.0.53", "10.9.9.53"))
+    outcome = here.restore()
+    assert (outcome.done, outcome.known, outcome.failed, outcome.left) == ((ONE,), (TWO,), {}, {})
+    row = here.history()[-1]
+    assert (row["by"].split("@")[0], row["outcome"]) == ("midwife", "applied")
+    assert "esx01" in row["reason"]
+    changed = [c["address"].removeprefix('host.esx["esx0') for c in here.plan()["changes"] if c["action"] != "no-op"]
+    assert changed == ['1"].dns', '1"].portgroup.vMotion', '2"].dns', '2"].portgroup.vMotion']
+    path.write_text(approved)
+    here.as_applied()
+
+
+def test_a_fleet_file_that_is_gone_or_broken_is_not_missed(here: Night) -> None:
+    here.power_cut(ONE)
+    path = here.site.folder / FLEET
+    approved = path.read_text()
+    path.write_text("fleet: {name: [")
+    assert here.restore().done == (ONE,)
+    path.write_text(approved)
+    here.as_applied()
+
+
+def test_vcenter_that_is_late_shows_the_boot_before_as_connected(here: Night) -> None:
+    here.power_cut(ONE, late=True)
+    plan = here.plan()
+    assert [s["operation"] for s in plan["steps"]][:2] == ["birth.wait", "door.enter_maintenance"]
+    assert here.restore().done == (ONE,)
+    here.as_applied()
+
+
+def test_nothing_is_done_twice(here: Night) -> None:
+    here.power_cut(ONE)
+    assert here.restore().done == (ONE,)
+    before = here.history()
+    assert here.restore().known == (ONE, TWO)
+    assert here.history() == before
+
+
+def test_a_plan_boots_no_host_that_was_born(here: Night) -> None:
+    here.power_cut(ONE)
+    plan = here.plan("--out", "saved.plan")
+    assert not [s for s in plan["steps"] if s["operation"] in ("boot.stage", "power.boot")]
+    here.site.look("apply", "saved.plan", "--auto-approve")
+    here.as_applied()
+    assert here.restore().known == (ONE, TWO)
+
+
+def test_a_host_that_was_born_and_is_off_again_is_booted(here: Night) -> None:
+    here.power_cut(ONE)
+    with here.house() as house:
+        house.power(ONE, "off")
+    assert "power.boot" in [s["operation"] for s in here.plan()["steps"]]
+
+
+def test_what_a_person_put_in_maintenance_mode_stays_so(here: Night) -> None:
+    person(here, "esx01.lab.example", "EnterMaintenanceMode_Task", 0)
+    here.power_cut(ONE, TWO)
+    assert set(here.restore().done) == {ONE, TWO}
+    assert maintenance(here) == {"esx01.lab.example": True, "esx02.lab.example": False}
+    here.site.look("plan", FLEET, "--detailed-exitcode")
+    here.power_cut(ONE)  # once more: the maintenance mode is still that person's
+    assert here.restore().done == (ONE,)
+    assert maintenance(here)["esx01.lab.example"]
+
+
+def test_what_a_person_disconnected_stays_so(here: Night) -> None:
+    person(here, "esx01.lab.example", "DisconnectHost_Task")
+    here.power_cut(ONE, TWO)
+    outcome = here.restore()
+    assert outcome.done == (TWO,)
+    assert "somebody disconnected it" in outcome.left[ONE]
+    with here.house() as house:
+        assert house.dump()["connections"]["esx01.lab.example"] == "disconnected"
+
+
+def test_a_machine_that_was_never_applied_gets_nothing(here: Night) -> None:
+    birth = {**next(iter(here.births().values())), "mac": "52:54:00:00:00:99"}
+    outcome = CliWorkshop().restore(here.folder, "lab", {"52:54:00:00:00:99": birth})
+    assert "never applied" in outcome.left["52:54:00:00:00:99"]
+    assert len(here.history()) == 1
+
+
+def test_a_host_that_is_held_back_gets_nothing(here: Night) -> None:
+    here.power_cut(ONE, TWO)
+    outcome = here.restore(held={ONE: "in quarantine"})
+    assert (outcome.done, outcome.left) == ((TWO,), {ONE: "in quarantine"})
+
+
+def test_an_apply_that_holds_the_lock_goes_first(here: Night) -> None:
+    here.power_cut(ONE)
+    with open_store(here.folder, "lab", {}).lock("apply"), pytest.raises(Locked):
+        here.restore()
+    assert len(here.history()) == 1
+
+
+def test_somebody_elses_open_run_is_left_alone(here: Night) -> None:
+    """Its births wait until that run has ended; then they are restored."""
+    store = open_store(here.folder, "lab", {})
+    here.power_cut(ONE)
+    run = store.runs()[-1].run
+    journal = store.begin("another", store.plan(run))
+    journal.append({**store.records(run)[0], "run": "another", "who": "midwife", "serial": 1})  # a user of that name
+    journal.close()
+    with pytest.raises(Incomplete):
+        here.restore()
+    assert [r.outcome for r in store.runs()] == ["applied", ""]
+    here.site.look("state", "abandon", FLEET, "another", "--reason", "test")
+    assert here.restore().done == (ONE,)
+
+
+def test_a_secret_that_is_not_there_holds_up_nothing_else(here: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.power_cut(ONE)
+    monkeypatch.delenv("ESX_ROOT_PASSWORD", raising=False)
+    outcome = CliWorkshop().restore(here.folder, "lab", here.births())
+    assert "ESX_ROOT_PASSWORD" in outcome.failed[ONE]
+    assert len(here.history()) == 1
+
+
+@pytest.mark.parametrize("place", ["secrets", "credentials"])
+def test_secrets_of_files_on_another_machine(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Where the fleet's own files are not, they come from the fleet's folder, or from systemd."""
+    with quick_folder() as folder:
+        kept = folder / "runner" / "esx-root"
+        kept.parent.mkdir()
+        kept.write_text(PASSWORD)
+        here = applied(folder, (Path(__file__).parents[2] / "fleets" / "lab.yaml").read_text().replace(
+            "env:ESX_ROOT_PASSWORD", "file:runner/esx-root").replace(", seed: seeds/lab.yaml", ""))
+        here.power_cut(ONE)
+        there = here.folder / "secrets" if place == "secrets" else folder / "systemd"
+        there.mkdir()
+        kept.rename(there / "esx-root")
+        assert "esx-root" in here.restore().failed[ONE] if place == "credentials" else True
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder / "systemd"))
+        assert here.restore().done == (ONE,)
+
+
+def test_vcenter_is_down(here: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is begun; the births are still there when it is back."""
+    def down(_provider: VsphereProvider, _context: Any) -> Any:
+        raise FleetError("vCenter cannot be reached")
+
+    here.power_cut(ONE, TWO)
+    with monkeypatch.context() as away:
+        away.setattr(VsphereProvider, "open", down)
+        with pytest.raises(FleetError, match="cannot be reached"):
+            here.restore()
+    assert len(here.history()) == 1
+    assert set(here.restore().done) == {ONE, TWO}
+    here.as_applied()
+
+
+def test_a_host_that_does_not_answer_holds_up_nothing_else_and_leaves_no_open_run(here: Night) -> None:
+    here.power_cut(ONE, TWO)
+    with here.house() as house:
+        house.stop_responding(ONE)
+    outcome = here.restore()
+    assert (outcome.done, set(outcome.failed)) == ((TWO,), {ONE})
+    assert here.history()[-1]["outcome"] == "abandoned"
+    with here.house() as house:
+        house.start_responding(ONE)
+    assert here.restore(again=[ONE]).done == (ONE,)
+    here.as_applied()
+
+
+def test_what_a_restore_could_not_do_the_next_one_does(here: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails when vCenter has the host already: nothing is done twice, and it leaves maintenance mode at the end."""
+    def away(_session: VsphereSession) -> None:
+        raise StepFailed("the switch cannot be made", "by the test")
+
+    here.power_cut(ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(VsphereSession, "run", at("vswitch.add", away))
+        assert "the switch cannot be made" in here.restore().failed[ONE]
+    assert maintenance(here)["esx01.lab.example"]
+    assert [s["operation"] for s in here.plan()["steps"]][-2:] == ["host.verify", "host.exit_maintenance"]
+    assert here.restore().done == (ONE,)  # also where nobody remembers that it was begun
+    records = open_store(here.folder, "lab", {}).records(here.history()[-1]["run"])
+    assert "host.reconnect" not in {r.get("operation") for r in records}
+    here.as_applied()
+
+
+def test_a_rebirth_in_the_middle_is_restored_from_the_start(here: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its power is gone once more after vCenter had taken it: that run is given up, and the next one takes over."""
+    here.power_cut(ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(VsphereSession, "run", at("vswitch.add", lambda s: s.house.power(ONE, "off")))
+        assert ONE in here.restore().failed
+    here.power_cut(ONE)
+    assert here.restore().done == (ONE,)
+    here.as_applied()
+
+
+# --- killed in the middle ---------------------------------------------------------------------------------------
+
+
+FEW = (0, 2, 5)
+CALLS = [pytest.param(n, marks=() if n in FEW else pytest.mark.slow) for n in range(12)]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", CALLS)
+def test_killed_at_a_call(here: Night, monkeypatch: pytest.MonkeyPatch, number: int, when: str) -> None:
+    """Of two hosts' restore. The next one finishes that run first, and then restores who was born meanwhile."""
+    here.power_cut(ONE)
+    count, original = itertools.count(), VsphereSession.run
+
+    def run(session: VsphereSession, operation: Any, call: Any) -> Any:
+        mine = next(count) == number
+        if mine and when == "before":
+            raise Killed
+        found = original(session, operation, call)
+        if mine:
+            raise Killed
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VsphereSession, "run", run)
+        with pytest.raises(Killed):
+            here.restore()
+    assert here.history()[-1]["outcome"] == "open"
+    here.power_cut(TWO)
+    outcome = here.restore()
+    assert outcome.done == (TWO,)
+    assert ONE in outcome.known
+    assert [(r["by"].split("@")[0], r["outcome"]) for r in here.history()[1:]] == [("midwife", "applied")] * 2
+    here.as_applied()
+
+
+SCRIPT = """
+import sys
+from tests.support.nights import Night
+from tests.support.process import Site
+from pathlib import Path
+print(Night(Site(Path(sys.argv[1]), "lab", {"ESX_ROOT_PASSWORD": sys.argv[2]})).restore())
+"""
+
+
+@pytest.mark.parametrize("records", [3, 20, *(pytest.param(n, marks=pytest.mark.slow) for n in (9, 14))])
+def test_a_process_that_is_killed(here: Night, records: int) -> None:
+    here.power_cut(ONE, TWO)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(here.site.folder), PASSWORD],
+                               cwd=Path(__file__).parents[2])
+    before, end = here.site.count(), time.monotonic() + SECONDS
+    while here.site.count() - before < records and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(SECONDS) == -signal.SIGKILL
+    outcome = here.restore()
+    assert (set(outcome.known) | set(outcome.done), outcome.failed) == ({ONE, TWO}, {})
+    here.as_applied()
+
+
+# --- what plans carry -------------------------------------------------------------------------------------------
+
+
+def test_no_secret_is_in_what_plans_carry(here: Night) -> None:
+    here.power_cut(ONE)
+    here.restore()
+    store = open_store(here.folder, "lab", {})
+    for info in store.runs():
+        plan = decode_plan(store.plan(info.run))
+        assert set(plan.later.providers) == {"vsphere", "boot"}
+        assert PASSWORD.encode() not in encode_plan(plan)
+    written = [p.read_bytes() for p in here.folder.rglob("*") if p.is_file() and "twin" not in p.parts]
+    assert not [data for data in written if PASSWORD.encode() in data]
+
+
+def test_a_run_of_an_older_version_says_no_vcenter(here: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.power_cut(ONE)
+    known = restoring._Restorer._applied
+    monkeypatch.setattr(restoring._Restorer, "_applied", lambda self: replace(known(self), later=Later()))
+    with pytest.raises(FleetError, match="does not say which vCenter"):
+        here.restore()
