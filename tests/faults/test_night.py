@@ -18,11 +18,13 @@ from planner.cli import restoring
 from planner.cli.workshop import CliWorkshop
 from planner.model import FleetError, Incomplete, Later, Locked, StepFailed
 from planner.plan import decode_plan, encode_plan
+from providers.midwife.restore import Limits, Restorer
+from providers.midwife.restores import Restores
 from providers.vsphere import VsphereProvider
 from providers.vsphere.session import VsphereSession
 from state.local import open_store
 from tests.support.lab import Killed
-from tests.support.nights import PASSWORD, Night, applied, night
+from tests.support.nights import PASSWORD, Night, applied, night, nursery
 from tests.support.places import quick_folder
 from tests.support.process import SECONDS
 from tests.support.twin import vcenter
@@ -257,6 +259,32 @@ def test_a_rebirth_in_the_middle_is_restored_from_the_start(here: Night, monkeyp
     here.power_cut(ONE)
     assert here.restore().done == (ONE,)
     here.as_applied()
+
+
+# --- by the midwife's own threads ---------------------------------------------------------------------------------
+
+
+def test_two_fleets_after_one_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each gets its own, as its own run; a stranger's birth gets nothing, and is no fleet's business."""
+    monkeypatch.setenv("ESX_ROOT_PASSWORD", PASSWORD)
+    said: list[str] = []
+    with quick_folder() as one, quick_folder() as two:
+        lab, edge = applied(one), applied(two, (one / FLEET).read_text().replace("name: lab ", "name: edge ").replace(
+            "52:54:00:00:00:", "52:54:00:00:01:"), "edge")
+        for here in (lab, edge):
+            here.power_cut()
+        with nursery(lab, edge) as births:
+            restorer = Restorer(births, CliWorkshop(), Restores(None), said.append, Limits(quiet=0.1, longest=0.2))
+            restorer.start()
+            restorer.born("lab", "52:54:00:00:00:99")
+            end = time.monotonic() + SECONDS
+            while sum("restored 2" in line for line in said) < 2:
+                assert time.monotonic() < end, said
+                time.sleep(0.01)
+            restorer.stop()
+        for here in (lab, edge):
+            assert [r["outcome"] for r in here.history()] == ["applied", "applied"]
+            here.as_applied()
 
 
 # --- killed in the middle ---------------------------------------------------------------------------------------
