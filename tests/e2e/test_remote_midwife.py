@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from providers.midwife.view import STAGES
 from tests.support.midwife import Service, service
 from tests.support.places import quick_folder
 from tests.support.process import Site
@@ -46,7 +48,7 @@ class Far:
 
 @pytest.fixture
 def far() -> Iterator[Far]:
-    with quick_folder() as folder, service(folder) as midwife:
+    with quick_folder() as folder, service(folder, "--page", "127.0.0.1:0") as midwife:
         runner = folder / "runner"
         runner.mkdir()
         found = Site(runner)
@@ -62,6 +64,12 @@ def far() -> Iterator[Far]:
         yield Far(found, midwife, folder)
 
 
+def page_of(midwife: Service) -> dict[str, tuple[int, str]]:
+    """Host → its stage and its problem, as the page is told."""
+    with urllib.request.urlopen(f"{midwife.said['page']}/births.json") as reply:
+        return {one["name"]: (one["stage"], one["problem"]) for one in json.load(reply)["hosts"]}
+
+
 def test_three_ways_to_be_born_at_a_remote_midwife(far: Far) -> None:
     site = far.site
     site.run("validate", "fleet.yaml")
@@ -69,6 +77,7 @@ def test_three_ways_to_be_born_at_a_remote_midwife(far: Far) -> None:
     applied = site.run("apply", "p.plan", "--auto-approve")
     assert "uploading" in applied.err
     assert "MiB to the midwife" in applied.err
+    assert page_of(far.midwife) == {f"esx0{n}.lab.example": (len(STAGES), "") for n in (1, 2, 3)}
     far.clean_machine()
     site.run("plan", "fleet.yaml", "--detailed-exitcode")
     site.run("drift", "fleet.yaml", "--detailed-exitcode")

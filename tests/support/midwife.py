@@ -77,7 +77,9 @@ class Service:
     """`fleet midwife serve` in a process of its own, on the same ports at every start; births come in at any: hosts
     just born reach none but 443 otherwise."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
+        """`more`: options of the command."""
+        self.more = more
         self.folder, self.log = folder / "site", folder / "site.log"
         self.ports = _free_ports(3)
         self.process: subprocess.Popen[str] | None = None
@@ -94,7 +96,7 @@ class Service:
         _, tftp, http = self.ports
         command = [sys.executable, "-m", "planner.cli.main", "midwife", "serve", "--folder", str(self.folder),
                    "--listen", "127.0.0.1", "--api", f"127.0.0.1:{self.ports[0]}",
-                   "--ports", f"tftp={tftp},http={http},birth=0", "--json"]
+                   "--ports", f"tftp={tftp},http={http},birth=0", "--json", *self.more]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
@@ -117,8 +119,8 @@ class Service:
 
 
 @contextlib.contextmanager
-def service(folder: Path) -> Iterator[Service]:
-    made = Service(folder)
+def service(folder: Path, *more: str) -> Iterator[Service]:
+    made = Service(folder, *more)
     made.start()
     try:
         yield made

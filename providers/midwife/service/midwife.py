@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from providers.midwife.api.state_routes import StateRoutes
     from providers.midwife.page import PageServer
     from providers.midwife.service.doors import DoorKeeper
-    from providers.midwife.view import RunView
 
 
 class Restorer(Protocol):
@@ -66,13 +65,12 @@ class _Clock:
 class Midwife:
     """One site's midwife (`providers.boot.servers.Site`). Constructing does no I/O.
 
-    `runs`: what the page shows of runs; `restorer` may be set until `open`.
+    `restorer` may be set until `open`.
     """
 
     settings: Settings
     say: Callable[[str], None]
     restorer: Restorer | None = None
-    runs: RunView | None = None
     now: Callable[[], float] = time.time
     standings: Standings = field(init=False)
     inbox: Inbox = field(init=False)
@@ -193,10 +191,11 @@ class Midwife:
         if self.settings.page is None:
             return
         from providers.midwife.page import BirthsPage, PageServer
+        from providers.midwife.service.journals import Journals
         from providers.midwife.service.view import site_births
 
-        page: PageServer = PageServer(BirthsPage(site_births(self.macs, self.inbox, self.footprints, self.runs)),
-                                      *self.settings.page, self.settings.listen)
+        view = site_births(self.macs, self.inbox, self.footprints, Journals(self.folder / "fleets"))
+        page: PageServer = PageServer(BirthsPage(view), *self.settings.page, self.settings.listen)
         page.start()
         self.page_address = page.address
         self._closes.append(page.stop)

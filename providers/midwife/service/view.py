@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from providers.midwife.footprints import Footprints, Prints
@@ -46,10 +47,15 @@ def fleet_births(fleet: str, macs: Macs, inbox: Inbox, footprints: Footprints, r
     """For `fleet births` of that fleet, on another machine."""
     own = _Own(fleet, macs, inbox, footprints)
     return Births(fleet, lambda: {mac: (owned.host, owned.name) for mac, owned in sorted(
-        macs.of(fleet).items(), key=lambda item: item[1].host)}, own, own, {}, run)
+        macs.of(fleet).items(), key=lambda item: _counted(item[1].host))}, own, own, {}, run)
 
 
 def site_births(macs: Macs, inbox: Inbox, footprints: Footprints, run: RunView | None = None) -> Births:
     """All fleets, for the page."""
     return Births("this site", lambda: {mac: (f"{owned.fleet} {owned.host}", owned.name) for mac, owned in sorted(
-        macs.all().items(), key=lambda item: (item[1].fleet, item[1].host))}, inbox, footprints, {}, run)
+        macs.all().items(), key=lambda item: (item[1].fleet, _counted(item[1].host)))}, inbox, footprints, {}, run)
+
+
+def _counted(text: str) -> list[str | int]:
+    """To sort by: esx2 comes before esx10."""
+    return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"([0-9]+)", text))]

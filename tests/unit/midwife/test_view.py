@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from planner.model import Address, Fleet, Resource, Step
-from planner.ports import Event
+from planner.model import Address, Fleet, Resource
 from providers.midwife import footprints as footprints_module
 from providers.midwife.footprints import Footprints
 from providers.midwife.inbox import Inbox
-from providers.midwife.progress import RunProgress
+from providers.midwife.progress import Note, RunProgress
 from providers.midwife.view import STAGES, FleetBirths, HostProgress, declared, image_names
 from tests.unit.boot.kit import MACS, make_fleet, make_image, site
 
@@ -45,10 +44,9 @@ class Desk:
         self.inbox = Inbox(folder / "midwife")
         self.log = folder / "boot" / "access.jsonl"
         self.footprints = Footprints(self.log)
-        steps = [Step(f"s{n}", Address("host", "esx", "esx01", *child), operation, None, None)
-                 for n, (operation, *child) in enumerate((["power.boot"], ["host.add"], ["dns.update", "dns"]))]
-        self.seconds = 0
-        self.run = RunProgress(steps, ["host.add"], lambda: 1_767_225_600.0 + self.seconds)
+        names = ("power.boot", "host.add", "dns.update")
+        self.run = RunProgress({f"s{n}": ('host.esx["esx01"]', name) for n, name in enumerate(names)},
+                               ["power.boot"], ["host.add"])
         self.view = FleetBirths(self.fleet, self.inbox, self.footprints, {"d" * 64: "esxi8"}, self.run)
 
     def born(self, second: int, mac: str = MACS[0], **more: Any) -> None:
@@ -56,9 +54,7 @@ class Desk:
                            "ip": "10.0.0.7", "from": "10.0.0.7", **more}).result(10)
 
     def event(self, second: int, kind: str, step: int, message: str = "") -> None:
-        self.seconds = second
-        name = ("power.boot", "host.add", "dns.update")[step]
-        self.run(Event(kind, f"s{step}", "", name, message))
+        self.run(Note(kind, f"s{step}", at(second), message))
 
     def stage(self) -> tuple[str, str]:
         host = self.host()
