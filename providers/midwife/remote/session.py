@@ -1,7 +1,7 @@
 """The boot session of a fleet whose midwife is another machine: it stages there, and waits for births from there.
 
-A link that is cut is waited out: changes are repeated for `PATIENCE` seconds, waits until their deadline. Nothing is
-served here, and nothing durable is kept.
+A link that is cut is waited out: changes are repeated for `provider.boot.patience` seconds, waits until their deadline.
+Nothing is served here, and nothing durable is kept.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from providers.midwife.remote.agentless import RemoteWatch
 
 PATIENCE = 900.0
+"""Where provider.boot.patience is unset."""
+
 READ_PATIENCE = 60.0
 WAIT_SECONDS = 5.0
 """One long poll: a stop is heard between two."""
@@ -48,6 +50,8 @@ class RemoteBootSession:
         self._playing = threading.Lock()
         self._made: list[Client] = []
         self._site: Mapping[str, Any] | None = None
+        patience = context.block.get("patience")
+        self._patience = float(patience) if isinstance(patience, (int, float)) else PATIENCE
 
     @property
     def client(self) -> Client:
@@ -182,7 +186,7 @@ class RemoteBootSession:
         """Raises StepFailed; in doubt where nobody answered for too long."""
         left = call.deadline - self._context.clock.now()
         try:
-            self.client.call("POST", path, data, patience=max(0.0, min(PATIENCE, left)), stop=call.stop)
+            self.client.call("POST", path, data, patience=max(0.0, min(self._patience, left)), stop=call.stop)
         except Unreachable as error:
             raise StepFailed(summary, str(error), _remedy(error), in_doubt=True) from error
         except FleetError as error:
@@ -214,7 +218,7 @@ class RemoteBootSession:
     def expect(self, mac: str, *, again: bool = True) -> None:
         """The machine is about to be restarted: only births from now on answer what is staged. `again`: see Desk."""
         try:
-            self.client.call("POST", "boot/expect", {"mac": mac, "again": again}, patience=PATIENCE)
+            self.client.call("POST", "boot/expect", {"mac": mac, "again": again}, patience=self._patience)
         except FleetError as error:
             raise StepFailed("the restart could not be written down", str(error), _remedy(error)) from error
 
