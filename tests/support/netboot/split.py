@@ -172,6 +172,11 @@ class SplitSite(BootSite):
             self.runner.command(*FLEET, *arguments), cwd=self.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, env=self.environment())
 
+    def links(self) -> set[str]:
+        """The network interfaces that the runner has."""
+        done = subprocess.run(self.runner.command("ip", "-j", "link"), capture_output=True, check=True, timeout=60)
+        return {str(each["ifname"]) for each in json.loads(done.stdout)}
+
     def at_vcenter(self, *words: str) -> dict[str, Any]:
         """See `vcenter`: what it shows afterwards."""
         done = subprocess.run(

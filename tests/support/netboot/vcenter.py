@@ -1,7 +1,7 @@
 """What a person does at vCenter while the test runs. As a program, inside of the network that reaches it:
 
     vcenter SERVER USER PASSWORD look                   hosts and what runs on them, as JSON
-    vcenter SERVER USER PASSWORD maintenance HOST       put that host into maintenance mode
+    vcenter SERVER USER PASSWORD retire HOST            take that host out of service, and of vCenter
 """
 
 from __future__ import annotations
@@ -39,8 +39,14 @@ def look(content: Any) -> dict[str, Any]:
     } for host in hosts(content)}
 
 
-def maintenance(content: Any, name: str) -> None:
-    task = next(each for each in hosts(content) if each.name == name).EnterMaintenanceMode_Task(60)
+def retire(content: Any, name: str) -> None:
+    """Its VMs move away first."""
+    host = next(each for each in hosts(content) if each.name == name)
+    done(host.EnterMaintenanceMode_Task(60))
+    done(host.Destroy_Task())
+
+
+def done(task: Any) -> None:
     while task.info.state not in ("success", "error"):
         time.sleep(0.05)
     if task.info.state == "error":
@@ -49,8 +55,8 @@ def maintenance(content: Any, name: str) -> None:
 
 def main(server: str, user: str, password: str, verb: str, *names: str) -> None:
     content = connect(server, user, password)
-    if verb == "maintenance":
-        maintenance(content, *names)
+    if verb == "retire":
+        retire(content, *names)
     print(json.dumps(look(content)))
 
 
