@@ -87,11 +87,11 @@ class BootProvider:
                               "one IPv4 and one IPv6 address; 127.0.0.1 where unset.", check="ip", lone=True),
             "ports": Field("object", "Ports; hosts just born reach only TCP 80 and 443.", fields=ports),
             "loaders": string("Folder of network boot loaders that are no part of an image (pxelinux.0, undionly.kpxe, "
-                              "snponly.efi), served by their names.", check="path"),
+                              "snponly.efi), served by their names; from the declaring file's folder.", check="path"),
             "agentless": string("deny: hosts with `birth: agentless` are refused at plan; allow where unset.",
                                 enum=("allow", "deny")),
-            "images": string("Folder of the image store: what ISOs and URLs are extracted to; .fleet/images in the "
-                             "working directory where unset.", check="path"),
+            "images": string("Folder of the image store, from the declaring file's: what ISOs and URLs are extracted "
+                             "to; .fleet/images in the working directory where unset.", check="path"),
             "dhcp": dhcp_field(),
             "midwife": string("URL of the site's midwife (`fleet midwife serve`), which then serves boot files, takes "
                               "births, and keeps the fleet's state; where unset, apply does that itself.", check="url"),

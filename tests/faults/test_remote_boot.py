@@ -286,17 +286,16 @@ def test_a_wait_outlasts_a_cut_link_and_says_so(tmp_path: Path) -> None:
 
 
 def test_changes_are_given_up_after_the_patience_that_the_fleet_declares(tmp_path: Path) -> None:
-    with served(tmp_path) as place, linked(place.address) as link:
-        with runner(tmp_path, f"https://127.0.0.1:{link.port}", place.identity("lab"),
-                    options={"patience": 1}) as lab:
-            link.cut()
-            with pytest.raises(StepFailed, match="boot files could not be staged") as failed:
-                lab.run("boot.stage", MACS[0], seconds=600.0)
-            assert failed.value.in_doubt
-            with pytest.raises(StepFailed, match="the restart could not be written down"):
-                lab.boot.expect(MACS[0])
-            link.mend()
-            lab.run("boot.stage", MACS[0])
+    with (served(tmp_path) as place, linked(place.address) as link,
+          runner(tmp_path, f"https://127.0.0.1:{link.port}", place.identity("lab"), options={"patience": 1}) as lab):
+        link.cut()
+        with pytest.raises(StepFailed, match="boot files could not be staged") as failed:
+            lab.run("boot.stage", MACS[0], seconds=600.0)
+        assert failed.value.in_doubt
+        with pytest.raises(StepFailed, match="the restart could not be written down"):
+            lab.boot.expect(MACS[0])
+        link.mend()
+        lab.run("boot.stage", MACS[0])
 
 
 def test_a_wait_ends_at_its_deadline_with_the_link_cut(tmp_path: Path) -> None:

@@ -177,7 +177,8 @@ def runner(folder: Path, url: str, identity: str, name: str = "lab", *, macs: Se
            options: Attrs | None = None) -> Iterator[Runner]:
     """A runner of the fleet `name`, which holds its lock; its midwife is at `url`. `options`: of provider.boot."""
     fleet = replace(make_fleet(image or make_image(folder / "images" / "esxi8"), macs), name=name)
-    block: dict[str, Any] = {"midwife": url, "identity": SecretRef("env:ID"), "images": str(folder / "store"), **(options or {})}
+    block: dict[str, Any] = {"midwife": url, "identity": SecretRef("env:ID"), "images": str(folder / "store"),
+                             **(options or {})}
     fleet = replace(fleet, providers={"boot": block})
     house, clock, said = FakeHouse(macs) if house is None else house, WallClock(), list[str]()
     lock = locked_client(url, name, identity)
