@@ -18,6 +18,7 @@ from providers.boot.tree import BootTree, Endpoints
 from providers.midwife.desk import Desk
 from providers.midwife.identity import open_identity, server_context
 from providers.midwife.listener import BirthListener
+from providers.midwife.room import Limits
 from providers.midwife.standing import Standings
 
 KINDS = ("tftp", "http", "birth")
@@ -50,9 +51,9 @@ class Servers:
 
     @classmethod
     def open(cls, listen: str | Sequence[str], ports: Mapping[str, int], site: Site,
-             identity_folder: Path | None = None) -> Servers:
+             identity_folder: Path | None = None, limits: Limits | None = None) -> Servers:
         """`listen`: one IPv4 and one IPv6 address at most. `ports`: of tftp, http and birth; 0: any.
-        `identity_folder`: of the birth listener's key, where it is not below the fleet's.
+        `identity_folder`: of the birth listener's key, where it is not below the fleet's. `limits`: of births.
 
         Raises FleetError: a port that cannot be bound, an address that machines could not be told.
         """
@@ -76,7 +77,8 @@ class Servers:
         of = {kind: [bound[host][kind] for host in hosts] for kind in KINDS}
         servers = cls(tree, (hosts[0], _port(of["tftp"][0])),
                       TftpServer(of["tftp"], tree.find, _tftp_log(site.trail), site.trail.trouble),
-                      HttpServer(of["http"], tree), [BirthListener(sock, site.desk, tls) for sock in of["birth"]])
+                      HttpServer(of["http"], tree),
+                      [BirthListener(sock, site.desk, tls, limits) for sock in of["birth"]])
         servers.start()
         return servers
 

@@ -48,13 +48,21 @@ def serve(
         "Serve the page of births there, to whoever can reach it."))] = "",
     loaders: Annotated[str, typer.Option("--loaders", metavar="FOLDER", show_default=False, help=(
         "Network boot loaders that are part of no image."))] = "",
+    rate: Annotated[float, typer.Option("--rate", metavar="N", min=0.1, help=(
+        "Births a second that one address (of IPv6: one /64) may post; more connections are reset."))] = 100.0,
+    burst: Annotated[int, typer.Option("--burst", metavar="N", min=1, help=(
+        "Births that one address may post at once, however it was before: machines behind NAT are one."))] = 1000,
+    connections: Annotated[int, typer.Option("--connections", metavar="N", min=1, help=(
+        "Connections of births that may be open at once, of all addresses."))] = 768,
     as_json: Annotated[bool, typer.Option("--json", help="Where it serves, as one line of JSON.")] = False,
 ) -> int:
     """Serve boot files, births, and the states of this site's fleets until SIGTERM or Ctrl-C."""
+    from providers.midwife.room import Limits
     from providers.midwife.service.midwife import Midwife, Settings
 
     settings = Settings(Path(folder).absolute(), _addresses(listen), _ports(ports), _endpoint("--api", api),
-                        _endpoint("--page", page) if page else None, Path(loaders).absolute() if loaders else None)
+                        _endpoint("--page", page) if page else None, Path(loaders).absolute() if loaders else None,
+                        Limits(connections, rate, burst))
     midwife = Midwife(settings, _say)
     if context.obj is not None:  # the workshop of fleet's own commands
         from providers.midwife.restore import restorer_of

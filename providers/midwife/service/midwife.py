@@ -16,6 +16,7 @@ from providers.midwife.api.auth import Authority
 from providers.midwife.desk import ACCEPTED, Desk, iso
 from providers.midwife.footprints import Footprints
 from providers.midwife.inbox import Birth, Inbox
+from providers.midwife.room import Limits
 from providers.midwife.service.bell import Bell
 from providers.midwife.service.holding import Holding
 from providers.midwife.service.macs import Macs
@@ -45,7 +46,7 @@ class Restorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where everything is. `ports`: of tftp, http, birth; 0: any. `page`: None for no page."""
+    """Where everything is. `ports`: of tftp, http, birth; 0: any. `page`: None for no page. `limits`: of births."""
 
     folder: Path
     listen: Sequence[str]
@@ -53,6 +54,7 @@ class Settings:
     api: tuple[str, int]
     page: tuple[str, int] | None = None
     loaders: Path | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class Midwife:
 
         self.doors = DoorKeeper(self.standings, self.desk, self.trail, self.now)
         self.servers = _named(lambda: Servers.open(self.settings.listen, self.settings.ports, self,
-                                                   self.folder / "identity"))
+                                                   self.folder / "identity", self.settings.limits))
         self._closes.append(self.servers.stop)
         tree = self.servers.tree
         tree.loaders, tree.kickstart = self.settings.loaders, self.kickstart

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import socket
+import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from planner.cli.main import main
 from planner.model import FleetError
 from providers.midwife.api.auth import Authority
-from providers.midwife.service.command import _endpoint, _notify
+from providers.midwife.room import Limits
+from providers.midwife.service.command import _endpoint, _notify, serve
 from providers.midwife.service.macs import Macs, Owned, Taken
 from tests.support.midwife import service
 
@@ -45,6 +49,9 @@ def test_identities_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.C
     (["serve", "--listen", "127.0.0.1", "--api", "127.0.0.1"], 64),
     (["serve", "--listen", "127.0.0.1", "--api", "midwife:8443"], 64),
     (["serve", "--listen", "127.0.0.1", "--api", "127.0.0.1:0", "--ports", "ssh=22"], 64),
+    (["serve", "--listen", "127.0.0.1", "--api", "127.0.0.1:0", "--rate", "0"], 64),
+    (["serve", "--listen", "127.0.0.1", "--api", "127.0.0.1:0", "--burst", "0"], 64),
+    (["serve", "--listen", "127.0.0.1", "--api", "127.0.0.1:0", "--connections", "many"], 64),
     (["serve", "--listen", "0.0.0.0", "--api", "127.0.0.1:0"], 1),
     (["serve", "--listen", "10.1.2.3", "--api", "10.1.2.3:0"], 1),
 ])
@@ -67,6 +74,25 @@ def test_systemd_is_told_that_it_serves(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         _notify("READY=1")
         assert sock.recv(100) == b"READY=1"
+
+
+def test_births_are_limited_as_the_options_say(tmp_path: Path) -> None:
+    given = {name: p.default for name, p in inspect.signature(serve).parameters.items()}
+    assert Limits(given["connections"], given["rate"], given["burst"]) == Limits()
+    with service(tmp_path, "--rate", "0.1", "--burst", "2") as place:
+        ends = urlsplit(place.said["birth"])
+        assert [greeted(ends.hostname or "", ends.port or 443) for _ in range(4)] == [True, True, False, False]
+
+
+def greeted(host: str, port: int) -> bool:
+    """Whether a connection gets as far as TLS."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), 20) as sock, tls.wrap_socket(sock):
+            return True
+    except OSError:
+        return False
 
 
 def test_a_service_ends_cleanly_on_sigterm(tmp_path: Path) -> None:
