@@ -172,9 +172,14 @@ class _Differ:
 
     def _out(self, live: LiveHost | None) -> tuple[Mate, ...]:
         """Of the hosts of its cluster that are out: those that this plan does not bring back."""
+        if live is None or not live.mates:
+            return ()
         coming = {str(a) for a in self.inputs.desired if not a.child_type}
-        return tuple(m for m in (live.mates if live is not None else ())
-                     if m.why != "notResponding" or m.address not in coming)
+        leaving = {str(a) for a, r in self.inputs.recorded.items() if not a.child_type and str(a) not in coming
+                   and r.origin == "created" and a not in self.inputs.keep}
+        return tuple(m for m in live.mates if not (
+            (m.why == "notResponding" and m.address in coming)
+            or (m.why != "disconnected" and m.address in leaving)))
 
     def _block(self, root: Address, change: Change, program: Program) -> None:
         why = program.blocked

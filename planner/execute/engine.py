@@ -13,7 +13,7 @@ from planner.execute.perform import perform, settled
 from planner.execute.project import Projector, base_of, current_state, is_open, next_serial, settle
 from planner.execute.restore import ReadOnly, Restoring, reborn_hosts, restarts, restoration, restore
 from planner.execute.run import Engine, Outcome, Run, Who
-from planner.execute.undo import booted_again, left_over, reversed_needs, undo
+from planner.execute.undo import booted_again, left_over, undo, way_back
 from planner.execute.walk import Policy, Walk, Walked
 from planner.model import (
     Address,
@@ -301,7 +301,7 @@ def _backward(run: Run, *, after_failure: bool = False) -> Outcome:
             restore(run, root)
         undo(run, number, void, restored=restored)
 
-    walked = _walk(run, [s.id for s in steps], reversed_needs(run.plan.steps), work, "continue", backward=True)
+    walked = _walk(run, [s.id for s in steps], way_back(run, void, sent_back, first), work, "continue", backward=True)
     if walked.failed or walked.left or walked.running:
         return _stopped_backward(run, walked)
     state = run.projector.state()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from planner.execute.perform import REPEATS, filled, make_call, settled
 from planner.execute.run import Run
+from planner.graph import CycleError, topological
 from planner.model import Action, Address, Attrs, Inverse, Live, ReadFailed, Rebooted, Step, StepFailed
 from planner.snapshot import live_digest
 
@@ -19,6 +21,32 @@ def reversed_needs(steps: Sequence[Step]) -> dict[str, set[str]]:
             if need in needs:
                 needs[need].add(step.id)
     return needs
+
+
+def way_back(run: Run, void: Mapping[Address, str], sent_back: Sequence[Address], first: Mapping[Address, str],
+             ) -> dict[str, set[str]]:
+    """What is undone before what. Hosts that are sent back go one after another, those that are out already first.
+
+    They are planned anew, and so nothing of one is built on anything of another.
+    """
+    needs = reversed_needs(run.plan.steps)
+    if not sent_back:
+        return needs
+    live = run.engine.live.snapshot(run.engine.fleet, {**run.recorded, **run.projector.state().resources},
+                                    frozenset(void))
+    out = {a for a in void if a not in live.hosts or live.hosts[a].connection != "connected"
+           or live.hosts[a].in_maintenance}
+    root = {s.id: s.address.root for s in run.plan.steps}
+    loose = {n: {w for w in ws if root[n] == root[w] or not {root[n], root[w]} <= set(void)} for n, ws in needs.items()}
+    place = {s.id: i for i, s in enumerate(run.plan.steps)}
+    queue = sorted(void, key=lambda a: (a not in out, -place[first[a]]))
+    for before, after in pairwise(first[a] for a in queue):
+        loose[after].add(before)
+    try:
+        topological(loose, loose)
+    except CycleError:
+        return needs
+    return loose
 
 
 def undo(run: Run, number: str, void: Mapping[Address, str], *, restored: bool = False) -> None:

@@ -213,6 +213,29 @@ def test_a_host_that_is_gone_comes_back_before_the_others_are_rolled() -> None:
         assert set(here.images().values()) == {OTHER}
 
 
+def test_a_host_that_leaves_goes_first_and_is_out_no_more() -> None:
+    with site() as here:
+        here.house.power(here.host("esx02").mac, "off")
+        here.where = {"esx01": "prod", "esx03": "prod"}
+        plan = here.plan()
+        assert [str(r.address) for r in plan.rolls] == [str(address(n)) for n in ("esx01", "esx03")]
+        assert here.apply(plan).exit_code == 0
+        assert here.plan().empty
+
+
+def test_on_the_way_back_hosts_that_are_out_come_first() -> None:
+    """The last host that was rolled would go back first; but another one has lost its power since."""
+    with site() as here:
+        before = here.opened.dump()
+        assert here.apply(here.plan()).exit_code == 0
+        here.reopen()
+        here.house.power(here.host("esx01").mac, "off")
+        outcome = rollback(here.opened.engine())
+        assert outcome.exit_code == 0, outcome
+        assert without_vms(here.opened.dump()) == without_vms(before)
+        assert here.plan("esxi8").empty
+
+
 def test_the_same_content_under_another_name_restarts_nobody() -> None:
     with site() as here:
         here.reopen(hosts(here.where, "esxi8u3"))

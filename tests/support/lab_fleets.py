@@ -87,7 +87,9 @@ def fleets(draw: st.DrawFn) -> dict[str, Any]:
     export = {"server": "nas1", "path": draw(st.sampled_from(["/a", "/b"]))}
     hosts = {name: (draw(st.sampled_from(sorted(clusters))), draw(bodies(export)))
              for name in sorted(draw(st.sets(st.sampled_from(HOSTS))))}
-    return whole(hosts, clusters)
+    image = {"image": draw(st.sampled_from(["esxi8", "esxi8", "esxi9"]))}
+    return whole({name: (cluster, {**body, "host": {**body["host"], **image}})
+                  for name, (cluster, body) in hosts.items()}, clusters)
 
 
 _PROD: dict[str, dict[str, Any]] = {"prod": {"drs": {"enabled": True}, "ha": {"enabled": True}}}

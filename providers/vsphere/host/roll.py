@@ -43,9 +43,10 @@ def replaced(given: ProgramInput) -> bool:
 
 def refused(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
     """What makes it impossible: summary, detail, remedy."""
-    declared = given.change.after or {}
-    if another(given) and boots_once(declared):
-        how = "is installed on its disk" if declared.get("install") else "boots from its disk (netboot: once)"
+    declared, facts = given.change.after or {}, given.facts
+    left_alone = bool(facts.get("image")) and not facts.get("staged")  # nothing stands for it: it boots from its disk
+    if another(given) and (boots_once(declared) or left_alone):
+        how = "is installed on its disk" if declared.get("install") else "boots from its own disk"
         yield (f"a host that {how} gets no other image by itself", _images(given),
                f"declare the image that it runs, or plan with --replace '{given.change.address}'")
 
