@@ -47,7 +47,7 @@ class Servers:
     tftp_address: tuple[str, int]
     tftp: TftpServer
     http: HttpServer
-    births: Sequence[BirthListener]
+    births: BirthListener
 
     @classmethod
     def open(cls, listen: str | Sequence[str], ports: Mapping[str, int], site: Site,
@@ -77,8 +77,7 @@ class Servers:
         of = {kind: [bound[host][kind] for host in hosts] for kind in KINDS}
         servers = cls(tree, (hosts[0], _port(of["tftp"][0])),
                       TftpServer(of["tftp"], tree.find, _tftp_log(site.trail), site.trail.trouble),
-                      HttpServer(of["http"], tree),
-                      [BirthListener(sock, site.desk, tls, limits) for sock in of["birth"]])
+                      HttpServer(of["http"], tree), BirthListener(of["birth"], site.desk, tls, limits))
         servers.start()
         return servers
 
@@ -87,8 +86,7 @@ class Servers:
         try:
             self.tftp.start()
             self.http.start()
-            for listener in self.births:
-                listener.start()
+            self.births.start()
         except BaseException:
             self.stop()
             raise
@@ -96,8 +94,7 @@ class Servers:
     def stop(self) -> None:
         self.tftp.stop()
         self.http.stop()
-        for listener in self.births:
-            listener.stop()
+        self.births.stop()
 
 
 def _endpoints(host: str, sockets: Mapping[str, socket.socket], spki_sha256: str) -> Endpoints:

@@ -191,9 +191,9 @@ def room(here: Site, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """How many connections may be open; the running listener looks at it each time."""
     monkeypatch.setattr(room_module, "PATIENCE_SECONDS", 0.3)
     assert here.boot._servers is not None
-    for births in here.boot._servers.births:
-        assert births._room is not None
-        births._room.most = most
+    listening = here.boot._servers.births._room
+    assert listening is not None
+    listening.most = most
 
 
 def test_slow_handshakes_headers_and_bodies_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import pytest
 
 from planner.cli.main import main
 from planner.model import FleetError
 from providers.boot.listen import addresses, url
+from providers.midwife import room
 from providers.twin.netboot import http_fetch
 from tests.support.tftp_clients import read_all
 from tests.support.tools import need_ipv6
@@ -83,6 +86,33 @@ def test_each_machine_is_sent_to_the_address_of_its_family(tmp_path: Path) -> No
         until(lambda: log.read_text().count("\n") == 2)
         entries = [json.loads(line) for line in log.read_text().splitlines()]
         assert [(entry["from"], entry["mac"]) for entry in entries] == [("127.0.0.1", MACS[0]), ("::1", MACS[0])]
+
+
+def test_births_of_both_families_share_one_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_ipv6()
+    monkeypatch.setattr(room, "PATIENCE_SECONDS", 0.2)
+    with site(tmp_path, block={"listen": ["127.0.0.1", "::1"]}) as here:
+        here.run("boot.stage", MACS[0])
+        assert here.boot._servers is not None
+        births, ends = here.boot._servers.births, here.boot._servers.tree.endpoints
+        assert births._room is not None
+        assert ends.other is not None
+        births._room.most = 1
+        own, other = (urlsplit(each.birth) for each in (ends, ends.other))
+        with socket.create_connection((own.hostname or "", own.port or 443), 20) as silent:
+            until(lambda: len(births._room.open) == 1 if births._room is not None else False)
+            assert greeted(other)  # the silent one made room
+            assert silent.recv(1) == b""
+        assert births.dropped == 1
+        until(lambda: greeted(own))
+
+
+def greeted(end: SplitResult) -> bool:
+    """Whether a connection there gets as far as TLS."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((end.hostname or "", end.port or 443), 20) as sock, tls.wrap_socket(sock):
+        return True
 
 
 def test_ipv6_alone_boots_a_machine(tmp_path: Path) -> None:
