@@ -124,13 +124,14 @@ class Desk:
     def expect(self, mac: str, *, again: bool = True) -> None:
         """The machine is about to be restarted: births up to now no longer answer what is staged. Raises OSError.
 
-        Not `again`: a staging for one boot that is over stays so, and the machine starts from its disk.
+        Not `again`: a staging for one boot that is over stays so, and the machine starts from its disk; and a trial
+        that was born is not tried once more.
         """
         with self._lock:
             found = self._standings.get(mac)
             if found is not None and found.spent and not again:
                 return
-            self._forget(self.current(mac))
+            self._forget(self._standings.get(mac) if again else self.current(mac))
             self._standings.change(mac, lambda s: replace(s, generation=secrets.token_hex(8), boot=None, spent=False))
 
     def unstage(self, mac: str, *, back: bool = False) -> None:

@@ -62,6 +62,7 @@ class MemoryBoot:
         elif operation.name == "power.boot":
             if mac not in self.staged:
                 raise StepFailed("nothing is staged for this machine", mac)
+            self.staged[mac] = {k: v for k, v in self.staged[mac].items() if k != "born"}
             self._start(mac, self.staged[mac])
         elif operation.kind == "wait":
             facts = self._birth(mac)
