@@ -27,12 +27,18 @@ def in_turn(chains: Mapping[Chain, object], needs: Mapping[Chain, set[Chain]],
         return result
     order = topological(sorted(chains, key=lambda chain: _rolls(chain, programs)), needs)
     for group in rolling:
-        before: list[Chain] = []
+        last: list[Chain] = []  # of those that get another image
+        since: list[Chain] = []  # the others after it
         for chain in order:
             program = programs.get(chain[0])
-            if program is not None and group in program.groups:
-                result[chain].update(c for c in before if _rolls(chain, programs) or _rolls(c, programs))
-                before.append(chain)
+            if program is None or group not in program.groups:
+                continue
+            result[chain].update(last)
+            if _rolls(chain, programs):
+                result[chain].update(since)
+                last, since = [chain], []
+            else:
+                since.append(chain)
     return result
 
 

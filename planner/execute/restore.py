@@ -166,7 +166,7 @@ def restoration(run: Run, root: Address) -> Plan:
         if host is not None and host.in_maintenance and _entered_here(run, root):  # by this run, and by no person
             merged["door_maintenance"] = True
         recorded = {**recorded, root: replace(old, facts=merged)}
-    images = {**run.plan.image_digests, **_image(earlier.get(root))}
+    images = {**run.plan.image_digests, **_image(run, root, earlier.get(root))}
     try:
         plan = build_plan(PlanInputs(
             run.engine.catalog, fleet, State("", 0, fleet.name, live.instance, recorded), live, images,
@@ -208,10 +208,11 @@ def _entered_here(run: Run, root: Address) -> bool:
                and run.status.get(s.id) in ("done", "doubt", "undone") for s in run.steps.values())
 
 
-def _image(resource: StateResource | None) -> dict[str, str]:
-    """The image that the host ran, by the name that it had."""
+def _image(run: Run, root: Address, resource: StateResource | None) -> dict[str, str]:
+    """The image that the host ran, by the name that it had; where nobody knows it, the one that the run gave it."""
     name = str(resource.attributes.get("image") or "") if resource else ""
     digest = str(resource.facts.get("image") or "") if resource else ""
+    digest = digest or next((r.after for r in run.plan.rolls if r.address == root), "")
     return {name: digest} if name and digest else {}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from planner.model import Action
 from planner.review.fold import Group
 from planner.review.paint import clean
+from planner.review.rolls import COLUMNS, RULE, cells, clusters, heading, ways_back
 from planner.review.values import Line
 from planner.review.view import WORDS, ChangeView, Review, StepView
 from planner.review.words import (
@@ -58,7 +59,8 @@ def _one_line(text: str) -> str:
 def render(review: Review) -> str:
     """The whole review, the summary first."""
     blocks = (
-        _head(review), _warnings(review), _drift(review), _changes(review), _steps(review), _back_out(review),
+        _head(review), _warnings(review), _drift(review), _changes(review), _rolls(review), _steps(review),
+        _back_out(review),
         _rest(review),
     )
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines) + "\n"
@@ -146,6 +148,23 @@ def _alike(group: Group[ChangeView] | Group[StepView], noun: str, names: Sequenc
     yield from _table(("host", *map(escape, group.columns)), rows)
 
 
+# --- images -----------------------------------------------------------------------------------------------
+
+
+def _rolls(review: Review) -> Iterator[str]:
+    if not review.plan.rolls:
+        return
+    yield "### Rolling image update"
+    yield f"{escape(RULE.capitalize())}."
+    for cluster, rolls in clusters(review.plan.rolls).items():
+        yield ""
+        yield f"**{escape(heading(cluster, rolls))}**"
+        yield ""
+        yield from _table(COLUMNS, [(n, code(host), code(image), code(old), code(new), escape(vms)) for
+                                    n, host, image, old, new, vms in
+                                    (cells(i, r, details=True) for i, r in enumerate(rolls, 1))])
+
+
 # --- steps ------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +219,8 @@ def _back_out(review: Review) -> Iterator[str]:
         yield f"- **stays** {escape(line)}"
     for line in loss_lines(review):
         yield f"- **lost for good** {escape(line)}"
+    for line in ways_back(review.plan.rolls):
+        yield f"- **restarts again** {escape(line)}"
     if review.lost:
         yield f"- **not restored** {escape(lost_line(review))}"
     yield f"- reboots: {escape(', '.join(review.reboots)) or 'none'}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from planner.model import Action, Diagnostic
 from planner.review.fold import Group
 from planner.review.paint import Paint, clean
+from planner.review.rolls import COLUMNS, RULE, cells, clusters, heading, ways_back
 from planner.review.values import Line
 from planner.review.view import WORDS, ChangeView, Review, StepView
 from planner.review.words import (
@@ -39,8 +40,8 @@ def render(review: Review, colours: Paint | None = None) -> str:
     paint = colours or Paint()
     blocks = (
         _header(review, paint), warning_lines(review, paint), _drift(review, paint), _changes(review, paint),
-        step_lines(review, paint), _back_out(review, paint), _unmanaged(review, paint), _checks(review, paint),
-        _summary(review, paint),
+        _rolls(review, paint), step_lines(review, paint), _back_out(review, paint), _unmanaged(review, paint),
+        _checks(review, paint), _summary(review, paint),
     )
     return "\n\n".join("\n".join(lines) for lines in map(list, blocks) if lines)
 
@@ -139,6 +140,19 @@ def _members(group: Group[ChangeView] | Group[StepView], paint: Paint, names: Se
     yield from table(rows, "      ", [paint.dim(h) for h in ("", *group.columns)] if group.columns else ())
 
 
+# --- images -----------------------------------------------------------------------------------------------
+
+
+def _rolls(review: Review, paint: Paint) -> Iterator[str]:
+    if not review.plan.rolls:
+        return
+    yield paint.bold("Rolling image update") + paint.dim(f"  {RULE}")
+    for cluster, rolls in clusters(review.plan.rolls).items():
+        yield f"  {paint.bold(clean(heading(cluster, rolls)))}"
+        rows = [tuple(map(clean, cells(n, r, details=review.details))) for n, r in enumerate(rolls, 1)]
+        yield from table(rows, "    ", [paint.dim(h) for h in COLUMNS])
+
+
 # --- steps ------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +206,8 @@ def back_out_lines(review: Review, paint: Paint) -> Iterator[str]:
         yield f"  {paint.alarm('stays')}: {clean(line)}"
     for line in loss_lines(review):
         yield f"  {paint.alarm('lost for good')}: {clean(line)}"
+    for line in ways_back(review.plan.rolls):
+        yield f"  {paint.alarm('restarts again')}: {clean(line)}"
     if review.lost:
         yield f"  {paint.alarm('not restored')}: {clean(lost_line(review))}"
     yield f"  reboots: {clean(', '.join(review.reboots)) or 'none'}"

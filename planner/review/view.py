@@ -18,6 +18,7 @@ from planner.review.values import AS_BEFORE, Line, changed, differences, duratio
 VCENTER = "vCenter"
 SILENT = "does not answer: will be booted and reconnected"
 BORN = "was born again: will be reconnected"
+ROLLED = "will be restarted into another image"
 WORDS: Mapping[Action, str] = {
     Action.CREATE: "create", Action.UPDATE: "change", Action.REPLACE: "replace", Action.DELETE: "delete",
     Action.FORGET: "forget", Action.NOOP: "keep",
@@ -65,6 +66,7 @@ class Review:
     reboots: tuple[str, ...]  # hosts that a back-out reboots
     lost: tuple[str, ...] = ()  # hosts whose configuration a boot of this plan discards: no back-out restores it
     losses: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # (operation, what) → step numbers
+    details: bool = False  # nothing is folded or cut short
     silent: Mapping[str, str] = field(default_factory=dict)  # of `reborn`: hosts that vCenter has lost, and what then
 
     def every_step(self) -> Iterator[StepView]:
@@ -87,6 +89,8 @@ class Review:
             "disruptive": sum(bool(s.disruptive) for s in steps),
             "manual": sum(s.kind == "manual" for s in steps),
             "guarded": sum(bool(s.when) for s in steps),
+            **({"roll": len(self.plan.rolls), "vms_to_move": sum(len(r.evacuation.moves) for r in self.plan.rolls)}
+               if self.plan.rolls else {}),
             "drift": len(self.plan.drift),
             "unmanaged": len(self.plan.unmanaged),
         }
@@ -110,12 +114,12 @@ def review(plan: Plan, catalog: Catalog, back_out: Sequence[Step] = (), *, detai
                 found[key] = (*found.get(key, ()), numbers[step.id])
     booted = {s.address.root for s in plan.steps if s.kind in ("boot", "manual")}
     silent = {str(s.address.root): SILENT if s.address.root in booted else BORN
-              for s in plan.steps if s.kind == "wait"}
+              for s in plan.steps if s.kind == "wait"} | {str(r.address): ROLLED for r in plan.rolls}
     return Review(
         plan=plan, changes=_change_groups(plan.changes, details, silent), steps=steps, back_out=undo, stays=stays,
         reborn=Counter(str(c.address.root) for c in plan.changes if _restored(c)),
         reboots=tuple(dict.fromkeys(str(s.address.root) for s in back_out if _powers(s, catalog))),
-        lost=_lost(plan), losses=losses, silent=silent,
+        lost=_lost(plan), losses=losses, details=details, silent=silent,
     )
 
 
@@ -185,7 +189,8 @@ def _change_view(change: Change, title: str, lines: _Lines, silent: Mapping[str,
     if change.adopted and "adopted" not in change.reason:
         notes.append("adopted: it exists already")
     if change.reborn and not change.address.child_type:
-        notes.append(silent.get(str(change.address)) or "reborn: it lost its configuration in a reboot")
+        why = silent.get(str(change.address)) or "reborn: it lost its configuration in a reboot"
+        notes += [] if why == ROLLED else [why]  # its reason says it
     if change.action is Action.FORGET:
         notes.append("it leaves state; nothing is called")
     return ChangeView(change, _relative(change.address, title), tuple(notes), lines.of(change))
@@ -210,7 +215,8 @@ def _step_groups(steps: Sequence[Step], catalog: Catalog, numbers: Mapping[str, 
         groups.setdefault(title, []).append(step)
     home = {step.id: title for title, found in groups.items() for step in found}
     views = [Group(title, tuple(_step_view(s, catalog) for s in found)) for title, found in groups.items()]
-    result = fold(views, lambda g: _steps_shape(g, home), _step_values) if folded else tuple(views)
+    result = fold(views, lambda g: _steps_shape(g, home), lambda g: _step_values(g, home, numbers)) if folded \
+        else tuple(views)
     return tuple(_numbered(group, numbers, home) for group in result)
 
 
@@ -253,7 +259,7 @@ def _steps_shape(group: Group[StepView], home: Mapping[str, str]) -> Hashable:
 
     def one(view: StepView) -> Hashable:
         step = view.step
-        needs = frozenset(at.get(n, n) for n in step.needs if n in home)
+        needs = frozenset(at.get(n, "another host" if _of_host(home[n]) else n) for n in step.needs if n in home)
         inverse = step.inverse.operation if step.inverse else ""
         return (view.name, step.operation, step.when, step.kind, step.irreversible, step.disruptive, step.assumed,
                 inverse, step.after is None, needs, tuple((x.sign, x.path) for x in view.effect))
@@ -261,9 +267,17 @@ def _steps_shape(group: Group[StepView], home: Mapping[str, str]) -> Hashable:
     return tuple(one(view) for view in group.items)
 
 
-def _step_values(group: Group[StepView]) -> Mapping[str, str]:
-    return {f"{_relative(v.step.address, group.title) or v.step.operation} {x.path}": _cell(x)
-            for v in group.items for x in v.effect}
+def _of_host(title: str) -> bool:
+    return not title.startswith(VCENTER)
+
+
+def _step_values(group: Group[StepView], home: Mapping[str, str], numbers: Mapping[str, int]) -> Mapping[str, str]:
+    """What differs between hosts of one shape: values, and which steps of other hosts they wait for."""
+    own = {v.step.id for v in group.items}
+    waits = {f"{v.step.operation} after step": ", ".join(str(numbers[n]) for n in sorted(others)) for v in group.items
+             if (others := [n for n in v.step.needs if n in home and n not in own and _of_host(home[n])])}
+    return waits | {f"{_relative(v.step.address, group.title) or v.step.operation} {x.path}": _cell(x)
+                    for v in group.items for x in v.effect}
 
 
 def _cell(line: Line) -> str:

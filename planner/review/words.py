@@ -200,6 +200,9 @@ def summary(review: Review) -> str:
     verbs = (("create", "create"), ("change", "update"), ("replace", "replace"), ("delete", "delete"),
              ("forget", "forget"), ("adopt", "adopt"), ("restore", "restore"))
     objects = [f"{counts[key]} to {verb}" for verb, key in verbs if counts[key]]
+    if review.plan.rolls:
+        objects.append(f"{count(counts['roll'], 'host')} to get another image ({count(counts['vms_to_move'], 'VM')} to "
+                       "move)")
     steps = [count(counts["steps"], "step") + (f" on {count(counts['hosts'], 'host')}" if counts["hosts"] else "")]
     for key, words in (("irreversible", "irreversible"), ("disruptive", "disruptive"),
                        ("manual", "by hand"), ("guarded", "only if needed")):

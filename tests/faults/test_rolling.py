@@ -482,6 +482,27 @@ def test_a_finished_roll_is_rolled_back_by_another_one() -> None:
         assert here.plan("esxi8").empty
 
 
+def test_where_nobody_knows_the_image_before_the_way_back_keeps_the_new_one() -> None:
+    """Hosts that were adopted once; they are told by their build."""
+    with site(TWO) as here:
+        before = here.opened.dump()
+        state = current_state(here.opened.store, CATALOG)
+        assert state is not None
+        here.opened.store.write(replace(state, resources={
+            a: replace(r, facts={k: v for k, v in r.facts.items() if k not in ("image", "staged", "boots")})
+            for a, r in state.resources.items()}))
+        here.lab.staged.clear()
+        plan = here.plan()
+        assert [(r.before, r.builds) for r in plan.rolls] == [("", ("24022510", "24585291"))] * 2
+        assert here.apply(plan).exit_code == 0
+        here.reopen()
+        outcome = rollback(here.opened.engine())
+        assert outcome.exit_code == 0, outcome
+        assert set(here.images().values()) == {OTHER}
+        assert [e["config"] for e in here.opened.dump()["machines"].values()] == [
+            e["config"] for e in before["machines"].values()]
+
+
 # --- killed --------------------------------------------------------------------------------------------------
 
 

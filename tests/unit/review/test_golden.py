@@ -12,7 +12,9 @@ from planner.plan import back_out, decode_plan, encode_plan
 from planner.review import data, drift, journal, markdown, text
 from planner.review.paint import Paint
 from planner.review.view import review
+from tests.support.lab import CATALOG
 from tests.unit.review import journals, plans
+from tests.unit.review.rolling import rolling
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "review"
 PLANS = {"nothing": plans.nothing, "new_fleet": plans.new_fleet, "day": plans.day, "offline": plans.offline}
@@ -46,6 +48,19 @@ def test_json_is_the_plan_and_what_a_program_would_look_up(name: str) -> None:
     found = json.dumps(data.document(review(plan, plans.catalog(), back_out(plan))), indent=1, ensure_ascii=False)
     compare(f"{name}.json", found + "\n")
     assert decode_plan(found.encode()) == decode_plan(encode_plan(plan))
+
+
+@pytest.mark.parametrize("details", [False, True], ids=["", "details"])
+def test_a_rolling_image_update(details: bool) -> None:
+    plan = rolling()
+    view = review(plan, CATALOG, back_out(plan), details=details)
+    compare(f"rolling{'.details' if details else ''}.txt", text.render(view) + "\n")
+    if not details:
+        compare("rolling.md", markdown.render(view))
+        found = data.document(view)
+        picked = {k: found[k] for k in ("rolls", "summary", "reboots", "not_restored", "stays", "diagnostics")}
+        compare("rolling.json", json.dumps(picked, indent=1, ensure_ascii=False) + "\n")
+        assert decode_plan(json.dumps(found).encode()) == decode_plan(encode_plan(plan)) == plan
 
 
 def test_colours() -> None:
