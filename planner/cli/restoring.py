@@ -235,7 +235,8 @@ class _Restorer:
         return Engine(
             catalog=self.site.catalog, fleet=sessions.fleet, sessions=opened, live=sessions.live, store=self.store,
             secret=sessions.secret, clock=sessions.clock, who=Who(WHO, host(), reason), listener=self.asked.listener,
-            stop=stop, parallelism=self.asked.hosts, outputs=lambda found: found.outputs, new_id=run_id)
+            stop=stop, parallelism=self.asked.hosts,  # a host's steps go one after another, and hosts in their order
+            outputs=lambda found: found.outputs, new_id=run_id, patient=False)
 
 
 def _mac_in(state: State | None, root: Address) -> str:

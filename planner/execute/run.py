@@ -73,6 +73,7 @@ class Engine:
     outputs: Callable[[State], Attrs] = lambda _state: {}
     resolve: Callable[[State], Mapping[Address, Attrs]] = lambda _state: {}  # declared attributes, by what state knows
     new_id: Callable[[], str] = lambda: ""  # a run id; wired by the CLI
+    patient: bool = True  # births may take long: waits for them take no lane. False: all are there already
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ class Run:
         return "before" if not self.mismatch(step, before, found) else "other"
 
     def lanes(self, steps: Sequence[Step], *, backward: bool = False) -> Lanes:
-        slow = frozenset[str]() if backward else frozenset(s.id for s in steps if s.kind == "wait")
+        slow = frozenset(s.id for s in steps if s.kind == "wait" and self.engine.patient and not backward)
         births = {s.address.root: s.id for s in steps if s.kind == "wait"}
         gates = {} if backward else {s.id: births[s.address.root] for s in steps
                                      if s.operation.startswith("power.") and s.address.root in births}

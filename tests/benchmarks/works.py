@@ -6,7 +6,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks import bench_births, bench_images, bench_serving, bench_state, hosts, objects, terraform
+from tests.benchmarks import (
+    bench_births,
+    bench_images,
+    bench_night,
+    bench_serving,
+    bench_state,
+    hosts,
+    objects,
+    terraform,
+)
 from tests.benchmarks.measure import Growth, Work
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +50,7 @@ WORKS = (
     Work("help", "fleet --help", 1, 0.3, fleet("--help")),
     *bench_state.WORKS,
     *bench_births.WORKS,
+    *bench_night.WORKS,
     *bench_images.WORKS,
     *bench_serving.WORKS,
 )

@@ -18,6 +18,7 @@ from planner.cli import restoring
 from planner.cli.workshop import CliWorkshop
 from planner.model import FleetError, Incomplete, Later, Locked, StepFailed
 from planner.plan import decode_plan, encode_plan
+from planner.ports import Event
 from providers.midwife.restore import Limits, Restorer
 from providers.midwife.restores import Restores
 from providers.vsphere import VsphereProvider
@@ -259,6 +260,28 @@ def test_a_rebirth_in_the_middle_is_restored_from_the_start(here: Night, monkeyp
     here.power_cut(ONE)
     assert here.restore().done == (ONE,)
     here.as_applied()
+
+
+def test_no_more_hosts_at_once_than_allowed() -> None:
+    """Twelve lose their power; three may be in the middle of their restore."""
+    busy: set[str] = set()
+    most: list[int] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "begin" and event.operation == "door.enter_maintenance":
+            busy.add(event.address)
+        most.append(len(busy))
+        if event.kind == "done" and event.operation == "host.exit_maintenance":
+            busy.remove(event.address)
+
+    with quick_folder() as folder:
+        names = ", ".join(f"esx{n}: {{n: {n}}}" for n in range(11, 23))
+        text = (Path(__file__).parents[2] / "fleets" / "lab.yaml").read_text().replace(", seed: seeds/lab.yaml", "")
+        here = applied(folder, text.replace("{esx01: {n: 11}, esx02: {n: 12}, esx03: {n: 13}}", f"{{{names}}}"))
+        here.power_cut()
+        assert len(here.restore(hosts=3, listener=listen).done) == 12
+        here.as_applied()
+    assert (max(most), busy) == (3, set())
 
 
 # --- by the midwife's own threads ---------------------------------------------------------------------------------
