@@ -16,6 +16,7 @@ from pyVmomi.SoapAdapter import SoapStubAdapter
 from typer.testing import CliRunner
 
 from planner.model import Address, Fleet, FleetError, Resource, Step
+from planner.ports import RestoreOutcome
 from providers.twin import serving
 from providers.twin.buttons import mac_of, press
 from providers.twin.command import app
@@ -75,6 +76,9 @@ class FakeWorkshop:
     def open(self, path: str, *, purpose: str = "") -> Iterator[FakeWorkshop]:
         self.purposes.append(purpose)
         yield self
+
+    def restore(self, *_: Any, **__: Any) -> RestoreOutcome:
+        raise AssertionError("a power button restores nothing")
 
 
 def test_power_buttons(tmp_path: Path) -> None:
