@@ -47,7 +47,7 @@ def look(place: Bench) -> DriftView:
     result = compute(DiffInputs(
         place.catalog, fleet.resources, recorded, live, image_digests(place.site, fleet, fetch=False),
         options={"coexist": bool(block.get("coexist"))}))
-    void = frozenset(address for address, p in result.programs.items() if p.reset or p.reborn)
+    void = frozenset(a for a, p in result.programs.items() if p.reborn or (p.reset and p.roll is None))
     return DriftView(
         fleet.name, live.instance, find_drift(place.catalog, recorded, live, fleet.resources, void),
         tuple(str(a) for a in void if a in live.hosts and a in recorded and a not in live.unread),
