@@ -61,6 +61,19 @@ def test_two_fleets_share_a_midwife_and_see_nothing_of_each_other(tmp_path: Path
         assert lab.observe("boot.stage", MACS[0]) == {"staged": lab.digest}
 
 
+def test_a_plan_asks_at_once_which_hosts_were_born_since(tmp_path: Path) -> None:
+    with (served(tmp_path) as place, runner(tmp_path, place.url, place.identity("lab")) as lab,
+          runner(tmp_path, place.url, place.identity("edge"), "edge", macs=OTHERS) as edge):
+        born = lab.bear(MACS[0])
+        edge.bear(OTHERS[0])
+        everybody = dict.fromkeys([*MACS, *OTHERS], "")
+        assert lab.boot.births(everybody) == {MACS[0]: born}
+        assert lab.boot.births({MACS[0]: str(born["born"])}) == {}
+        assert lab.boot.births({}) == {}
+        lab.run("boot.stage", MACS[0], facts={"born": born["born"]})  # that birth is used up
+        assert lab.boot.births(everybody) == {}
+
+
 def test_a_mac_moves_to_another_fleet_only_when_the_first_lets_go(tmp_path: Path) -> None:
     with served(tmp_path) as place, runner(tmp_path, place.url, place.identity("lab")) as lab:
         lab.bear(MACS[0])

@@ -6,6 +6,7 @@
 | POST births/MAC/watch | the same as keys, `initial`, `lasting`: root's passwords | see below |
 | POST births/MAC/seen | `boot`, `facts` | {}: an agentless birth that the runner has seen itself |
 | GET births | `limit`, `mac` | `births`, `unclaimed` (`providers.midwife.view`) |
+| POST births/newer | `since`: MAC → when the birth that is known was accepted | `births`: MAC → facts of a later one |
 
 The birth that answers what is staged now: {`born`: facts, `generation`, `build`: of the image}; or while there is none
 {`reason`: why, `told`: a short form of the reason, `handed`: [boot, address] that have all of the image, or null,
@@ -42,6 +43,7 @@ MAX_LISTED = 10_000
 def routes(midwife: Midwife) -> Sequence[Route]:
     calls = BirthCalls(midwife)
     return (Route("GET", "births", calls.listed), Route("GET", "births/{mac}", answer=calls.wait),
+            Route("POST", "births/newer", calls.newer),
             Route("POST", "births/{mac}/watch", answer=calls.watch),
             Route("POST", "births/{mac}/seen", calls.seen, locked=True))
 
@@ -111,6 +113,19 @@ class BirthCalls:
             raise ApiError("stale", "the machine has booted since", mac)
         durable.result(30)
         return Reply()
+
+    def newer(self, request: Request) -> Reply:
+        """For plans: which hosts were born since vCenter had them. Only births that answer what stands count."""
+        place, since = self._midwife, request.json().get("since")
+        if not isinstance(since, Mapping):
+            raise ApiError("bad_request", "`since` must be an object of texts")
+        mine, found = place.macs.of(request.fleet), {}
+        for mac, newest in place.inbox.macs():
+            if mac in since and mac in mine and str(newest["born"]) > str(since[mac]):
+                born = place.birth(mac)
+                if born is not None and born["born"] > str(since[mac]):
+                    found[mac] = {name: born[name] for name in FACTS}
+        return Reply({"births": found})
 
     def listed(self, request: Request) -> Reply:
         from providers.midwife.service.view import fleet_births

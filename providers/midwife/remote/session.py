@@ -205,6 +205,12 @@ class RemoteBootSession:
         except ValueError as error:
             raise StepFailed("root's first password cannot be used", str(error), "set another one") from error
 
+    def births(self, since: Mapping[str, str]) -> Mapping[str, Attrs]:
+        """As `providers.boot.session.BootSession.births`. Raises FleetError."""
+        found: Mapping[str, Attrs] = self.client.call("POST", "births/newer", {"since": dict(since)},
+                                                      patience=READ_PATIENCE).json()["births"]
+        return found
+
     # --- seams for the power provider and the twin ----------------------------------------------------------
 
     def birth(self, mac: str) -> Attrs | None:
