@@ -113,9 +113,10 @@ class Provider(Protocol):
     It may have some things more: `reserved` (block or key of a later version → what for),
     `problems(fleet) -> Iterable[Diagnostic]` (what is wrong offline: for `fleet validate`),
     `carried(block) -> Mapping[str, str]` (key of the block → text of the file that it names, which a restore on another
-    machine needs; nothing secret), of the provider that reads live `power(fleet) -> Callable[[Attrs], str]`
-    (`LiveSession.power` as far as it shows offline), and of one that knows images
-    `image_builds(fleet) -> Mapping[str, str]` (image name → build number, "" where it says none).
+    machine needs; nothing secret), `cautions(fleet, live) -> Iterable[Diagnostic]` (warnings of a plan), of the
+    provider that reads live `power(fleet) -> Callable[[Attrs], str]` (`LiveSession.power` as far as it shows offline),
+    and of one that knows images `image_builds(fleet) -> Mapping[str, str]` (image name → build number, "" where it says
+    none).
     """
 
     name: str

@@ -11,7 +11,7 @@ from planner.cli.terminal import Usage, answer_json, emit, emit_text, paint
 from planner.cli.version import tool
 from planner.cli.who import host, timestamp, user
 from planner.cli.wiring import LIVE, Bench, image_builds, image_digests
-from planner.model import Address, Attrs, Diagnostic, FleetError, Plan, StateResource
+from planner.model import Address, Attrs, Diagnostic, FleetError, Live, Plan, StateResource
 
 if TYPE_CHECKING:
     from planner.catalog import Catalog
@@ -44,6 +44,7 @@ def make_plan(place: Bench, options: PlanOptions) -> Plan:
         place.sessions.live.power if live is not None else _power_offline(place), options,
         {"coexist": bool(block.get("coexist", False)), "agentless": fleet.providers.get("boot", {}).get("agentless")},
         tool=tool(), by=f"{user()}@{host()}", now=timestamp(), births=births, files=_files(place),
+        cautions=_cautions(place, live),
         image_builds=image_builds(place.site, fleet))
     return with_evacuations(place.sessions.live, inputs, build_plan(inputs))
 
@@ -57,6 +58,14 @@ def with_evacuations(session: LiveSession, inputs: PlanInputs, plan: Plan) -> Pl
         return plan
     live = replace(inputs.live, evacuations=look([roll.address for roll in plan.rolls]))
     return build_plan(replace(inputs, live=live))
+
+
+def _cautions(place: Bench, live: Live | None) -> tuple[Diagnostic, ...]:
+    """What providers have to say about the fleet and what live shows of it."""
+    if live is None:
+        return ()
+    looks = (getattr(p, "cautions", None) for p in place.site.providers.values())  # optional: planner.ports.Provider
+    return tuple(found for look in looks if look is not None for found in look(place.fleet, live))
 
 
 def _files(place: Bench) -> dict[str, str]:

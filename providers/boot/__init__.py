@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from planner.catalog import Operation
-from planner.model import Attrs, Diagnostic, Fleet, FleetError
+from planner.model import Attrs, Diagnostic, Fleet, FleetError, Live
 from planner.schema import Field, integer, secret, string, strings
 from providers.boot.dhcp.schema import dhcp_field
 
@@ -166,6 +166,12 @@ class BootProvider:
         yield from (each for each in unsuited(fleet, loaders) if each.severity == "warning")
         if block.get("dhcp"):
             yield from check.problems(fleet, known)
+
+    def cautions(self, fleet: Fleet, live: Live) -> Iterable[Diagnostic]:
+        """What is wrong with what runs where: for `fleet plan`."""
+        from providers.boot.circles import cautions
+
+        return cautions(fleet, live)
 
     def images(self, block: Attrs) -> Images:
         """Shared by all sessions of this process, so that unchanged files are hashed once. `block`: provider.boot."""

@@ -208,6 +208,8 @@ class Vm(Document, tag="vm", tag_field="kind"):
     state: str = "connected"
     datastores: list[str] = msgspec.field(default_factory=list)  # ids
     networks: list[str] = msgspec.field(default_factory=list)  # port group names
+    guest_name: str = ""  # as its tools tell
+    guest_ip: str = ""
 
 
 class Datastore(Document, tag="datastore", tag_field="kind"):

@@ -27,6 +27,7 @@
       dc0/san1: {hosts: [esx03.lab.example]}  # VMFS volumes; NFS ones come with the hosts' mounts
     vms:
       web1: {host: esx03.lab.example, datastores: [images], networks: [VM Network], power: "on"}
+      vc: {host: esx03.lab.example, guest: {name: vc.lab.example, ip: 10.0.0.5}}  # what its tools tell
     exports: {unreachable: ["nas9.lab.example:/export/gone", "nas8.lab.example:*"]}
     machines:
       "52:54:00:00:00:14": {name: esx04.lab.example, power: external, skew: 90000, managed_by: another vCenter's UUID}
@@ -256,7 +257,7 @@ def _vm(house: House, name: str, seed: VmSeed) -> None:
         house.inventory.new_id("vm-"), name, datacenter.vm, host.id,
         uuid=house.derived_uuid("vm", name),
         power="poweredOn" if seed.power == "on" and not gone else "poweredOff",
-        datastores=stores, networks=list(seed.networks),
+        datastores=stores, networks=list(seed.networks), guest_name=seed.guest.name, guest_ip=seed.guest.ip,
     ))
 
 

@@ -100,11 +100,17 @@ class DatastoreSeed(_Strict):
     hosts: list[str]
 
 
+class GuestSeed(_Strict):
+    name: str = ""
+    ip: str = ""
+
+
 class VmSeed(_Strict):
     host: str
     datastores: list[str] = msgspec.field(default_factory=list)
     networks: list[str] = msgspec.field(default_factory=list)
     power: str = "off"
+    guest: GuestSeed = msgspec.field(default_factory=GuestSeed)
 
 
 class ExportsSeed(_Strict):

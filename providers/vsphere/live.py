@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from planner.model import (
     Address,
@@ -38,6 +38,8 @@ from providers.vsphere.paths import (
 from providers.vsphere.problems import find_problems
 from providers.vsphere.resolve import Resolver, class_of, host_row
 from providers.vsphere.types import option
+
+GUEST = ("guest.hostName", "guest.ipAddress")
 
 
 class LiveReader:
@@ -99,7 +101,7 @@ class LiveReader:
         inventory = self._resolver.containers(fresh=fresh)
         paths = paths_for(union(wanted))
         rows, matched, diagnostics = self._matched(hosts, paths, only is None)
-        build = _Build(inventory, wanted, dict(self._vm_names(matched.values())),
+        build = _Build(inventory, wanted, dict(self._vms(matched.values())),
                        _out(rows, {row.moid: str(a) for a, row in matched.items()}) if only is None else {})
         for address in roots:
             if address.type != "host" and address in inventory.matched:
@@ -149,11 +151,12 @@ class LiveReader:
         matched, diagnostics = match_hosts(self._resolver.wants(hosts), [host_row(r) for r in rows])
         return rows, {a: by_id[m] for a, m in matched.items()}, diagnostics
 
-    def _vm_names(self, rows: Iterable[Row]) -> Iterable[tuple[str, str]]:
-        """Names of the VMs on these hosts, by MoRef: one query."""
+    def _vms(self, rows: Iterable[Row]) -> Iterable[tuple[str, _Vm]]:
+        """The VMs on these hosts, by MoRef: one query."""
         machines = [vm for row in rows for vm in row.props.get("vm") or ()]
-        for row in self._collector.many(machines, "name"):
-            yield row.moid, str(row.props.get("name", row.moid))
+        for row in self._collector.many(machines, "name", *GUEST):
+            told = (row.props.get(path) for path in GUEST)
+            yield row.moid, _Vm(str(row.props.get("name", row.moid)), tuple(str(each) for each in told if each))
 
 
 def _out(rows: Iterable[Row], addresses: Mapping[str, str]) -> dict[str, list[tuple[str, Mate]]]:
@@ -187,10 +190,17 @@ def unreadable(row: Row) -> str:
     return f"it could not be read ({'; '.join(bad[:3])})" if bad else ""
 
 
+class _Vm(NamedTuple):
+    """`guest`: host name and address inside of it."""
+
+    name: str
+    guest: tuple[str, ...] = ()
+
+
 class _Build:
     """Collects live objects by address."""
 
-    def __init__(self, inventory: Inventory, wanted: Mapping[Address, Names], vms: Mapping[str, str],
+    def __init__(self, inventory: Inventory, wanted: Mapping[Address, Names], vms: Mapping[str, _Vm],
                  out: Mapping[str, list[tuple[str, Mate]]]) -> None:
         self.objects: dict[Address, LiveObject] = {}
         self.hosts: dict[Address, LiveHost] = {}
@@ -204,12 +214,13 @@ class _Build:
     def host(self, address: Address, row: Row, mac: str, problems: tuple[str, ...]) -> None:
         status = host_status(row, mac, self._inventory.reference(host_row(row).parent))
         self.objects[address] = LiveObject(address, {k: status[k] for k in ("name", "mac", "cluster")}, row.moid)
-        vms = sorted(self._vms.get(vm._moId, vm._moId) for vm in row.props.get("vm") or ())
+        vms = sorted(self._vms.get(vm._moId, _Vm(vm._moId)) for vm in row.props.get("vm") or ())
         self.hosts[address] = LiveHost(
             address, row.moid, status["connection"], status["uuid"], status["mac"], status["boot_time"],
-            status["build"], status["in_maintenance"], tuple(v for v in vms if not v.startswith(OWN_VMS)),
+            status["build"], status["in_maintenance"], tuple(v.name for v in vms if not v.name.startswith(OWN_VMS)),
             management_ip(row.props), problems, tuple(
-                mate for moid, mate in self._out.get(host_row(row).parent, ()) if moid != row.moid))
+                mate for moid, mate in self._out.get(host_row(row).parent, ()) if moid != row.moid),
+            tuple((v.name, each) for v in vms for each in v.guest))
         why = unreadable(row)
         if why:
             self.unread[address] = why

@@ -177,9 +177,13 @@ class VmObject(EntityObject):
     def template(self) -> bool:
         return False
 
-    @prop("guest.hostName", "guest.ipAddress")
-    def guest(self) -> None:
-        return None
+    @prop("guest.hostName")
+    def guest_name(self) -> str | None:
+        return self.doc.guest_name or None
+
+    @prop("guest.ipAddress")
+    def guest_ip(self) -> str | None:
+        return self.doc.guest_ip or None
 
     @prop("datastore")
     def datastore(self) -> list[ManagedObject]:

@@ -35,6 +35,14 @@ def test_vms_are_named_but_vspheres_own(tmp_path: Path) -> None:
     assert live.hosts[at(HOST)].in_maintenance
 
 
+def test_guests_are_known_by_what_their_tools_tell(tmp_path: Path) -> None:
+    guest = "guest: {name: db1.lab.example, ip: 10.0.0.5}"
+    text = SEED.replace(f"db1: {{host: {NAME}}}", f"db1: {{host: {NAME}, {guest}}}")
+    assert text != SEED
+    assert seeded(tmp_path, text=text).snapshot().hosts[at(HOST)].guests == (
+        ("db1", "db1.lab.example"), ("db1", "10.0.0.5"))
+
+
 def test_a_host_with_vms_is_not_removed(tmp_path: Path) -> None:
     bench = seeded(tmp_path)
     bench.snapshot()
