@@ -21,12 +21,14 @@ from tests.support.places import quick_folder
 
 Rule = dict[str, Any]
 
+ROLLED = {a: {**v, "image": "esxi9"} if "image" in v else v for a, v in FIRST.items()}
 FIXED: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "birth": ({}, FIRST),
     "installation": (FIRST, EDITED["another host is installed"]),
     "changes": (FIRST, EDITED["everything on the host changes"]),
     "move": (FIRST, EDITED["the host moves and loses all"]),
     "leave": (FIRST, EDITED["the host leaves"]),
+    "roll": (FIRST, ROLLED),
     "revive": (FIRST, FIRST),  # and the host is gone: its machine was switched off
 }
 MAC = "52:54:00:00:00:11"
