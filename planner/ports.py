@@ -156,6 +156,7 @@ class RunInfo:
     serial: int
     records: int
     damaged: str = ""  # why the journal cannot be read in full; "" where it can
+    mode: str = ""  # what began it: apply, restore (a midwife's own), state push …
 
 
 class Journal(Protocol):

@@ -85,6 +85,7 @@ def _info(run: str, head: Record, last: Record, records: int, damage: str) -> Ru
         run=run, started=text("started") or text("time"), who=text("who"), host=text("host"), reason=text("reason"),
         outcome=str(last.get("outcome", "")) if last.get("kind") == "end" else "",
         serial=serial if isinstance(serial, int) else 0, records=records, damaged=damage,
+        mode=text("mode"),
     )  # fmt: skip
 
 

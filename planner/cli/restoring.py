@@ -116,7 +116,7 @@ class _Restorer:
         from planner.restore import unfinished
 
         info = next(iter(reversed(self.store.runs())), None)
-        if info is None or info.outcome != "abandoned" or not rebirths.own(self.store, info):
+        if info is None or info.outcome != "abandoned" or not rebirths.own(info):
             return set()
         left = unfinished(decode_plan(self.store.plan(info.run)), rebirths.settled(self.store.records(info.run)))
         return {_mac_in(state, a) for a in left}
@@ -135,7 +135,7 @@ class _Restorer:
         info = _open_run(self.store)
         if info is None:
             return ""
-        if not rebirths.own(self.store, info):
+        if not rebirths.own(info):
             raise Incomplete(Diagnostic(
                 "error", "an earlier run is not complete", f"run {info.run} by {info.who}, started {info.started}",
                 remedy="`fleet resume`, `fleet rollback` or `fleet state abandon` ends it; hosts are restored then"))

@@ -17,6 +17,7 @@ from planner.execute.undo import booted_again, left_over, undo, way_back
 from planner.execute.walk import Policy, Walk, Walked
 from planner.model import (
     Address,
+    Attrs,
     Diagnostic,
     FleetError,
     Incomplete,
@@ -36,6 +37,9 @@ from planner.snapshot import live_digest
 __all__ = ["ApplyOptions", "Engine", "Outcome", "Who", "apply", "check_fresh", "open_run", "resume", "rollback"]
 
 OnFailure = Literal["stop", "rollback", "continue"]
+
+RESTORE = "restore"
+"""Mode of runs that a midwife makes by itself (see `rebirths`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def rollback(engine: Engine, name: str = "") -> Outcome:
         for session in engine.sessions.values():
             session.prepare(run.plan.steps)
         serial = next_serial(engine.store.read(), info.run)  # a serial is never used twice
-        run.note("rollback", None, serial=serial, **engine.who.record())
+        run.note("rollback", None, serial=serial, facts=_since(engine, info), **engine.who.record())
         return _backward(run)
 
 
@@ -146,9 +150,17 @@ def reborn_since(engine: Engine) -> dict[Address, Restoring]:
 
 
 def newest_not_undone(runs: Sequence[RunInfo]) -> RunInfo | None:
-    """The run that `rollback` undoes; None where there is none. FleetError where state was edited by hand since."""
+    """The run that `rollback` undoes; None where there is none. FleetError where state was edited by hand since.
+
+    A midwife's restore changed nothing that was applied, so what was applied before it is undone. One that is open is
+    finished first: a host that is stripped of all it had is nobody's way back.
+    """
     for info in reversed(runs):
-        if is_open(info.outcome) or info.outcome == "applied":
+        if is_open(info.outcome) and info.mode == RESTORE:
+            raise FleetError(Diagnostic(
+                "error", "a restore is not complete, and cannot be undone", f"run {info.run} by {info.who}",
+                remedy="`fleet resume` finishes it, if the midwife does not; then roll back"))
+        if is_open(info.outcome) or (info.outcome == "applied" and info.mode != RESTORE):
             return info
         if info.outcome == "edited":
             raise FleetError(Diagnostic(
@@ -156,6 +168,15 @@ def newest_not_undone(runs: Sequence[RunInfo]) -> RunInfo | None:
                 f"run {info.run} by {info.who}, {info.started}: {info.reason or 'no reason given'}",
                 remedy="`fleet plan` with the earlier fleet file restores the earlier configuration"))
     return None
+
+
+def _since(engine: Engine, info: RunInfo) -> dict[str, Attrs]:
+    """What is known now of hosts that were restored after that run: births, certificates, boots. Else {}."""
+    later = [i for i in engine.store.runs() if (i.started, i.run) > (info.started, info.run)]
+    if not any(i.mode == RESTORE for i in later):
+        return {}
+    now = current_state(engine.store, engine.catalog)
+    return {str(a): r.facts for a, r in (now.resources if now else {}).items() if r.facts and not a.child_type}
 
 
 def _refuse_open(engine: Engine) -> None:

@@ -128,6 +128,7 @@ class Projector:
                 self._again = max(record.get("serial", 0), max(self.serial, self._again) + 1)
             self.complete = False
             if kind == "rollback":
+                self._learn(record.get("facts", {}))
                 self._roll()
         elif kind == "end":
             self._end(record["outcome"])
@@ -185,6 +186,13 @@ class Projector:
         track = self._track(step.address)
         track.restored.update({**computed, **facts, **(operation.settles if operation else {})})
         self._fold(track)
+
+    def _learn(self, facts: Mapping[str, Any]) -> None:
+        """What later restores computed: no undoing makes a certificate of a boot that is over good again."""
+        for text, known in facts.items():
+            track = self._track(Address.parse(text))
+            track.restored.update(decode(known))
+            self._fold(track)
 
     def _void(self, step: Step) -> None:
         """The step's effect is out again. Alone, this is no rollback: the step will be done once more."""

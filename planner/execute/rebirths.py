@@ -11,24 +11,21 @@ from collections.abc import Sequence
 
 from planner.catalog import Catalog
 from planner.execute.again import boot_again
-from planner.execute.engine import _begin, _forward, _reopen
+from planner.execute.engine import RESTORE, _begin, _forward, _reopen
 from planner.execute.project import is_open, projected
 from planner.execute.run import Engine, Outcome
 from planner.model import Live, Plan, State
 from planner.plan import check_plan
 from planner.ports import Record, RunInfo, StateStore
 
-MODE = "restore"
+MODE = RESTORE
 WHO = "midwife"
 SETTLED = ("done", "skipped")
 
 
-def own(store: StateStore, info: RunInfo) -> bool:
+def own(info: RunInfo) -> bool:
     """Whether a run is one of these, and no person's."""
-    if info.damaged or info.who != WHO:
-        return False
-    records = store.records(info.run)
-    return bool(records) and records[0].get("mode") == MODE
+    return not info.damaged and (info.who, info.mode) == (WHO, MODE)
 
 
 def restore(engine: Engine, plan: Plan, state: State, live: Live) -> Outcome:

@@ -177,7 +177,7 @@ def restoration(run: Run, root: Address) -> Plan:
     blocked = [c.reason for c in plan.changes if c.address == root and c.reason.startswith("blocked")]
     if blocked:
         raise StepFailed(f"the earlier state of {root} cannot be put back", blocked[0], REMEDY)
-    return _renamed(plan, f"r{run.restored + 1}.")
+    return _renamed(plan, f"r{run.numbered()}.")
 
 
 def _added(run: Run, root: Address) -> dict[Address, StateResource]:

@@ -105,6 +105,7 @@ class Run:
         self._written = engine.clock.now()
         self.restorations: dict[Address, Plan] = {}  # of a rollback: what puts reborn hosts' earlier state back
         self.restored = 0  # restorations so far
+        self._numbered = 0
         self._called: dict[Address, float] = {}
         self._opened = self._written
         self.reopened = False  # an earlier process made calls, maybe a moment ago
@@ -138,6 +139,9 @@ class Run:
         with self._lock:
             if kind == "restore":
                 self._restoring(Address.parse(record["root"]), restored_plan(record))
+            elif kind == "rollback":
+                for text, facts in record.get("facts", {}).items():
+                    self.facts.setdefault(Address.parse(text), {}).update(decode(facts))
             elif kind == "begin":
                 self.status[number] = "doubt"
                 self.before_images[number] = decode(record.get("live"))
@@ -170,6 +174,12 @@ class Run:
         self.steps.update({s.id: s for s in plan.steps})
         self.changes = {a: c for a, c in self.changes.items() if a.root != root}
         self.changes.update({c.address: c for c in plan.changes})
+
+    def numbered(self) -> int:
+        """A number for one more restoration; several hosts are planned at once."""
+        with self._lock:
+            self._numbered = max(self._numbered, self.restored) + 1
+            return self._numbered
 
     def checkpoint(self) -> None:
         with self._lock:

@@ -284,6 +284,42 @@ def test_no_more_hosts_at_once_than_allowed() -> None:
     assert (max(most), busy) == (3, set())
 
 
+# --- rollback afterwards ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reborn", [(ONE,), (ONE, TWO)])
+def test_a_rollback_undoes_what_was_applied_and_not_the_restore(here: Night, reborn: tuple[str, ...]) -> None:
+    path = here.site.folder / FLEET
+    first = path.read_text()
+    path.write_text(first.replace("vlan: 20", "vlan: 66"))
+    here.site.look("apply", FLEET, "--auto-approve")
+    born = here.power_cut(*reborn)
+    assert set(here.restore().done) == set(reborn)
+    here.site.look("rollback", FLEET, "--auto-approve")
+    assert [r.outcome for r in open_store(here.folder, "lab", {}).runs()] == ["applied", "rolled-back", "applied"]
+    path.write_text(first)
+    here.as_applied()
+    state = here.site.look("state", "show", FLEET, 'host.esx["esx01"]', "--json").json
+    assert state["facts"]["joined"] == born[ONE]  # nobody takes that boot for one that vCenter has missed
+    assert set(here.restore().known) == {ONE, TWO}
+
+
+def test_an_open_restore_is_finished_before_anything_is_rolled_back(
+        here: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_session: VsphereSession) -> None:
+        raise Killed
+
+    here.power_cut(ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(VsphereSession, "run", at("vswitch.add", killed))
+        with pytest.raises(Killed):
+            here.restore()
+    assert "a restore is not complete" in here.site.look("rollback", FLEET, "--auto-approve", code=1).err
+    here.site.look("resume", FLEET, "--auto-approve")  # by a person: the midwife does not run just now
+    here.as_applied()
+    assert set(here.restore().known) == {ONE, TWO}
+
+
 # --- by the midwife's own threads ---------------------------------------------------------------------------------
 
 
