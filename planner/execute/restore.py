@@ -19,6 +19,7 @@ from planner.model import (
     Fleet,
     FleetError,
     Live,
+    LiveHost,
     Plan,
     ReadFailed,
     Rebooted,
@@ -63,6 +64,7 @@ class ReadOnly:
         return
 
 
+SILENT = "it does not answer, not at its own door either"
 REMEDY = "look at the host; `fleet resume` goes on, or plan with the earlier fleet file after `fleet state abandon`"
 
 
@@ -113,9 +115,18 @@ def restarts(run: Run, root: Address) -> list[Step]:
 
 def _restarted(run: Run, root: Address, live: Live) -> bool:
     """Whether this run itself has restarted the host, as far as the journal and vCenter tell."""
-    host = live.hosts.get(root)
-    return any(run.status.get(s.id) == "done" or (run.status.get(s.id) == "doubt" and (
-        host is None or host.connection != "connected")) for s in restarts(run, root))
+    host, found = live.hosts.get(root), {run.status.get(s.id) for s in restarts(run, root)}
+    if "doubt" in found and "done" not in found:  # vCenter may be late, and show the boot before as connected
+        return host is None or host.connection != "connected" or _booted(run, root) == SILENT
+    return "done" in found
+
+
+def _on_its_way(run: Run, root: Address, host: LiveHost) -> bool:
+    """Whether the run has restarted the host, and vCenter does not have that boot yet."""
+    taken = {run.status.get(s.id) for s in run.plan.steps if s.address == root
+             and run.engine.catalog.operations[s.operation].birth == "taken"}
+    joined = taken & {"done", "skipped"} or ("doubt" in taken and host.connection == "connected")
+    return not joined and any(run.status.get(s.id) in ("done", "doubt") for s in restarts(run, root))
 
 
 def _gone_before(run: Run, root: Address) -> bool:
@@ -142,7 +153,7 @@ def _booted(run: Run, root: Address) -> str:
     except Rebooted:
         return "it was reborn since"
     except Silent:
-        return "it does not answer, not at its own door either"
+        return SILENT
     except ReadFailed:
         return ""
     return ""
@@ -165,6 +176,8 @@ def restoration(run: Run, root: Address) -> Plan:
         merged = {**old.facts, **{k: v for k, v in facts.items() if k != "boot_time"}}
         if host is not None and host.in_maintenance and _entered_here(run, root):  # by this run, and by no person
             merged["door_maintenance"] = True
+        if host is not None and _on_its_way(run, root, host):  # whatever vCenter still shows of the boot before
+            live = replace(live, hosts={**live.hosts, root: replace(host, connection="notResponding")})
         recorded = {**recorded, root: replace(old, facts=merged)}
     images = {**run.plan.image_digests, **_image(run, root, earlier.get(root))}
     try:

@@ -28,7 +28,7 @@ class HostTools(Tools, Protocol):
         """What was known about this address is void."""
 
     def restarting(self, root: Any) -> None:
-        """This session is about to restart that host: whoever waits for its birth need not press its button."""
+        """This session has restarted that host: whoever waits for its birth need not press its button."""
 
 
 def add(tools: HostTools, call: Call) -> Attrs:
@@ -193,8 +193,14 @@ def evacuate(tools: HostTools, call: Call) -> None:
 
 def reboot(tools: HostTools, call: Call) -> None:
     """Never `force`: it is in maintenance mode by now."""
+    from providers.vsphere.link import NETWORK
+
+    try:
+        tools.wait(tools.host(call).RebootHost_Task(force=False), call)
+    except NETWORK:  # no answer: it may be on its way
+        tools.restarting(call.address.root)
+        raise
     tools.restarting(call.address.root)
-    tools.wait(tools.host(call).RebootHost_Task(force=False), call)
 
 
 def exit_maintenance(tools: HostTools, call: Call) -> None:
