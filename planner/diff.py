@@ -110,9 +110,10 @@ class _Differ:
             self._forget_children(root, hanging, leaving=True)
             self.programs[root] = program
             return
-        children = list(dict.fromkeys((*hanging, *self._exclusive(root))))
+        extra = self._exclusive(root, program)
+        children = list(dict.fromkeys((*hanging, *extra)))
         for address in children:
-            self._put(self._child(address, program))
+            self._put(self._child(address, program, goes=address in extra))
         self._cascade(root, children)
         made = [self.changes[a] for a in children if a in self.changes]
         changed = any(c.action not in (Action.NOOP, Action.FORGET) for c in made)
@@ -195,7 +196,8 @@ class _Differ:
                 self.changes[address] = Change(address, Action.FORGET, recorded.attributes, None,
                                                reason="leaves with its host")
 
-    def _child(self, address: Address, program: Program) -> Change | None:
+    def _child(self, address: Address, program: Program, *, goes: bool = False) -> Change | None:
+        """`goes`: a newborn has it, and its host is exclusive."""
         if not program.reset:
             if address in self.inputs.live.unread or address.root in self.inputs.live.unread:
                 why = self.inputs.live.unread.get(address) or self.inputs.live.unread[address.root]
@@ -210,6 +212,9 @@ class _Differ:
         recorded = self.inputs.recorded.get(address)
         baseline = rtype.baseline_for(address.name)
         if resource is None:
+            if goes and baseline is not None:
+                return Change(address, Action.DELETE, observed(rtype, baseline), None,
+                              reason="undeclared on an exclusive host", assumed=True)
             if recorded is None:
                 return None
             return Change(address, Action.FORGET, recorded.attributes, None, reason="a newborn host does not have it")
@@ -220,11 +225,16 @@ class _Differ:
         change = self._existing(rtype, resource, baseline, recorded)
         return replace(change, assumed=True) if change else None
 
-    def _exclusive(self, root: Address) -> list[Address]:
+    def _exclusive(self, root: Address, program: Program) -> list[Address]:
         """Undeclared objects on a host that says `exclusive: true`; what carries management is never among them."""
         resource = self.inputs.desired.get(root)
         if resource is None or not resource.exclusive:
             return []
+        if program.reset:
+            newborn = self._before(root, program)
+            kept = carriers(self.catalog, newborn)
+            return [root.under(*key) for key in newborn if key not in kept and not self.catalog.types[key[0]].setting
+                    and root.under(*key) not in self.inputs.desired]
         live = {a: self.inputs.live.objects[a].attributes for a in self.live_under.get(root, ())}
         kept = carriers(self.catalog, {(a.rtype, a.name): v for a, v in live.items()})
         undeclared = (a for a in self.inputs.live.unmanaged if isinstance(a, Address) and a.root == root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,12 @@ def live_of(case: dict[str, Any]) -> Live:
     return Live("vc", shown, hosts, unread=unread)
 
 
-def applied(later: Later = LATER) -> Plan:
-    return Plan("lab", "fleet 0.1.0", "l", 6, "vc", "config", {}, {"esxi8": "d1"}, (), (), (), later=later)
+def later(case: dict[str, Any]) -> Later:
+    return replace(LATER, exclusive=(HOST,)) if case.get("exclusive") else LATER
+
+
+def applied(carried: Later) -> Plan:
+    return Plan("lab", "fleet 0.1.0", "l", 6, "vc", "config", {}, {"esxi8": "d1"}, (), (), (), later=carried)
 
 
 def restored(case: dict[str, Any], births: dict[str, Attrs]) -> tuple[dict[str, str], Restoration | None]:
@@ -74,7 +79,7 @@ def restored(case: dict[str, Any], births: dict[str, Attrs]) -> tuple[dict[str, 
     chosen = choose(state, births, [MAC] if case.get("again") else ())
     if not chosen.wanted:
         return {**chosen.left, **dict.fromkeys(chosen.known, "")}, None
-    fleet = applied_fleet(CATALOG, state, applied(), "/")
+    fleet = applied_fleet(CATALOG, state, applied(later(case)), "/")
     return dict(chosen.left), restoration(RestoreInputs(CATALOG, fleet, state, live_of(case), chosen.wanted))
 
 
@@ -101,7 +106,7 @@ def test_case(path: Path) -> None:
     if made.plan is not None:
         assert {s.address.root for s in made.plan.steps} == {HOST}
         assert {c.address.root for c in made.plan.changes} == {HOST}
-        assert made.plan.later == LATER
+        assert made.plan.later == later(case)
 
 
 def test_there_are_cases() -> None:

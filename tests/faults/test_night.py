@@ -284,6 +284,19 @@ def test_no_more_hosts_at_once_than_allowed() -> None:
     assert (max(most), busy) == (3, set())
 
 
+def test_an_exclusive_host_keeps_nothing_that_a_newborn_has_and_nobody_declared() -> None:
+    with quick_folder() as folder:
+        text = (Path(__file__).parents[2] / "fleets" / "lab.yaml").read_text().replace(", seed: seeds/lab.yaml", "")
+        here = applied(folder, text.replace("    profile: compute\n", "    profile: compute\n    exclusive: true\n"))
+        for _ in range(2):
+            with here.house() as house:
+                groups = {frozenset(m["config"]["portgroups"]) for m in house.dump()["machines"].values()}
+            assert groups == {frozenset({"Management Network", "vMotion"})}
+            here.as_applied()
+            here.power_cut(ONE)
+            assert here.restore().done == (ONE,)
+
+
 # --- rollback afterwards ------------------------------------------------------------------------------------------
 
 
