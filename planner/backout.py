@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from planner.model import Attrs, Plan, Roll, Step
+from planner.model import Address, Attrs, Plan, Roll, Step
 
 
 def back_out(plan: Plan) -> tuple[Step, ...]:
@@ -14,10 +14,14 @@ def back_out(plan: Plan) -> tuple[Step, ...]:
     """
     rolls = {r.address: r for r in plan.rolls}
     rolled = frozenset(rolls)
+    own: dict[Address, list[Step]] = {a: [] for a in rolls}
+    for step in plan.steps:
+        if step.address in own:
+            own[step.address].append(step)
     reverse: list[Step] = []
     for step in reversed(plan.steps):
         if step.address.root in rolls:
-            reverse += _roll_back(plan, rolls.pop(step.address.root))
+            reverse += _roll_back(own[step.address.root], rolls.pop(step.address.root))
         elif step.address.root in rolled:
             continue
         elif step.inverse is not None:
@@ -26,12 +30,11 @@ def back_out(plan: Plan) -> tuple[Step, ...]:
     return tuple(reverse)
 
 
-def _roll_back(plan: Plan, roll: Roll) -> Iterable[Step]:
+def _roll_back(own: Sequence[Step], roll: Roll) -> Iterable[Step]:
     """The host's own steps once more, with the images changed over; those that need no reboot, where nobody knows what
     it ran before."""
     names = {roll.after: roll.before, roll.before: roll.after} if roll.before else {}
     names |= {roll.builds[1]: roll.builds[0], roll.builds[0]: roll.builds[1]} if all(roll.builds) else {}
-    own = [s for s in plan.steps if s.address == roll.address]
     reboots = [i for i, s in enumerate(own) if s.kind in ("boot", "manual", "wait") or s.irreversible]
     for index, step in enumerate(own):
         if roll.before or not (reboots and reboots[0] <= index <= reboots[-1]):
