@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
+    from providers.midwife.restores import Held
     from providers.midwife.view import Happening, Unclaimed
+
+    Listed: TypeAlias = tuple[Sequence[Happening], Sequence[Unclaimed], Sequence[Held]]
 
 app = typer.Typer(add_completion=False)
 
@@ -35,19 +38,21 @@ def births(
     wanted = _mac(mac)
     with _workshop(context).open(path) as opened:
         remote = bool(opened.fleet.providers.get("boot", {}).get("midwife"))
-        found, strangers = (_remote if remote else _local)(opened, limit, wanted)
+        found, strangers, held = (_remote if remote else _local)(opened, limit, wanted)
         fleet = opened.fleet.name
     if as_json:
         typer.echo(json.dumps({"format": 1, "kind": "fleet.births", "fleet": fleet,
                                "births": [asdict(each) for each in found],
-                               "unclaimed": [asdict(each) for each in strangers]}, indent=2))
+                               "unclaimed": [asdict(each) for each in strangers],
+                               "held": [asdict(each) for each in held]}, indent=2))
     else:
-        typer.echo("\n\n".join(filter(None, [_births(found), _unclaimed(strangers)])) or "Nobody was born yet.")
+        parts = [_births(found), _unclaimed(strangers), _held(held)]
+        typer.echo("\n\n".join(filter(None, parts)) or "Nobody was born yet.")
     return 0
 
 
-def _local(opened: Any, limit: int, mac: str) -> tuple[Sequence[Happening], Sequence[Unclaimed]]:
-    """What was taken in by the applies of this fleet."""
+def _local(opened: Any, limit: int, mac: str) -> Listed:
+    """What was taken in by the applies of this fleet. Without a midwife nobody restores anything."""
     from providers.midwife.footprints import Footprints
     from providers.midwife.inbox import Inbox
     from providers.midwife.view import FleetBirths, image_names
@@ -56,15 +61,16 @@ def _local(opened: Any, limit: int, mac: str) -> tuple[Sequence[Happening], Sequ
     try:
         footprints = Footprints(opened.folder / "boot" / "access.jsonl")
         view = FleetBirths(opened.fleet, inbox, footprints, image_names(opened.fleet))
-        return view.happenings(limit, mac), [u for u in view.unclaimed() if mac in ("", u.mac)]
+        return view.happenings(limit, mac), [u for u in view.unclaimed() if mac in ("", u.mac)], ()
     finally:
         inbox.close()
 
 
-def _remote(opened: Any, limit: int, mac: str) -> tuple[Sequence[Happening], Sequence[Unclaimed]]:
+def _remote(opened: Any, limit: int, mac: str) -> Listed:
     """What the site's midwife took in, as far as this fleet may see it. It knows images by their digests only."""
     import msgspec
 
+    from providers.midwife.restores import Held
     from providers.midwife.view import Happening, Unclaimed, image_names
 
     query = {"limit": limit, **({"mac": mac} if mac else {})}
@@ -72,7 +78,8 @@ def _remote(opened: Any, limit: int, mac: str) -> tuple[Sequence[Happening], Seq
     names = image_names(opened.fleet)
     found = msgspec.convert(answer["births"], list[Happening])
     return ([replace(each, image=names.get(each.digest, each.image)) for each in found],
-            msgspec.convert(answer["unclaimed"], list[Unclaimed]))
+            msgspec.convert(answer["unclaimed"], list[Unclaimed]),
+            msgspec.convert(answer.get("held", ()), list[Held]))
 
 
 def _births(found: Sequence[Happening]) -> str:
@@ -85,6 +92,12 @@ def _unclaimed(found: Sequence[Unclaimed]) -> str:
     rows = [(_clock(u.last), u.mac, u.source or "-", u.what, str(u.times)) for u in found]
     return "Unclaimed: nobody declares these, and they get nothing.\n" + _table(
         ("last seen", "MAC", "from", "what", "times"), rows) if rows else ""
+
+
+def _held(found: Sequence[Held]) -> str:
+    rows = [(h.host or "-", h.mac, _clock(h.since) or "-", h.why) for h in found]
+    return "Not restored: these were born, and stay as they are.\n" + _table(
+        ("host", "MAC", "in quarantine since", "why"), rows) if rows else ""
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -136,6 +136,22 @@ def quarantined(folder: Path, fleet: str = "") -> dict[str, Case]:
             if case.quarantined and fleet in ("", case.fleet)}
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A host that was born and is not restored. `since`: in quarantine since then (ISO 8601, UTC), else ""."""
+
+    mac: str
+    why: str
+    since: str = ""
+    host: str = ""
+
+
+def held(folder: Path, fleet: str, hosts: Mapping[str, str]) -> list[Held]:
+    """Those of one fleet. `hosts`: MAC → what to call it. Raises FleetError."""
+    return [Held(mac, case.problem, case.quarantined, hosts.get(mac, "")) for mac, case in sorted(load(folder).items())
+            if case.fleet == fleet and case.problem]
+
+
 def release(folder: Path, fleet: str, mac: str) -> None:
     """End a quarantine: the midwife restores the host at its next look, within a second or two.
 

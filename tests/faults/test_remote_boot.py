@@ -16,6 +16,7 @@ from planner.model import Attrs, FleetError, ReadFailed, SecretRef, StepFailed
 from planner.ports import Call
 from providers.boot.agentless import TwinDoors
 from providers.midwife.remote.upload import send, upload
+from providers.midwife.restores import Case, Restores
 from providers.midwife.service.midwife import Midwife
 from providers.twin.house import House, MachineSpec, open_house
 from providers.twin.netboot import http_fetch, tftp_fetch
@@ -55,7 +56,12 @@ def test_two_fleets_share_a_midwife_and_see_nothing_of_each_other(tmp_path: Path
         for path in ("boot/stage", "boot/unstage", "boot/expect"):
             with pytest.raises(FleetError, match=rf"{MACS[0]} \(lab\)"):
                 edge.client.call("POST", path, {"mac": MACS[0], "image": edge.digest})
+        Restores(place.folder / "midwife").put({MACS[0]: Case("lab", problem="disconnected"),
+                                                MACS[1]: Case("lab", births=(str(born["born"]),))})
+        assert [(h["mac"], h["why"]) for h in lab.client.call("GET", "births").json()["held"]] == [
+            (MACS[0], "disconnected")]
         listed = edge.client.call("GET", "births").json()
+        assert listed["held"] == []
         assert [b["mac"] for b in listed["births"]] == [OTHERS[0]]
         assert not listed["unclaimed"]
         assert lab.observe("boot.stage", MACS[0]) == {"staged": lab.digest}

@@ -5,7 +5,7 @@
 | GET births/MAC | `wait` seconds (at most 25), `told`, `after`, `void` | see below |
 | POST births/MAC/watch | the same as keys, `initial`, `lasting`: root's passwords | see below |
 | POST births/MAC/seen | `boot`, `facts` | {}: an agentless birth that the runner has seen itself |
-| GET births | `limit`, `mac` | `births`, `unclaimed` (`providers.midwife.view`) |
+| GET births | `limit`, `mac` | `births`, `unclaimed` (`midwife.view`), `held` (`midwife.restores`) |
 | POST births/newer | `since`: MAC → when the birth that is known was accepted | `births`: MAC → facts of a later one |
 
 The birth that answers what is staged now: {`born`: facts, `generation`, `build`: of the image}; or while there is none
@@ -128,11 +128,15 @@ class BirthCalls:
         return Reply({"births": found})
 
     def listed(self, request: Request) -> Reply:
+        from providers.midwife.restores import held
         from providers.midwife.service.view import fleet_births
         from providers.midwife.view import data
 
         place = self._midwife
         mac = own(place, request.fleet, request.query["mac"]) if request.query.get("mac") else ""
         view = fleet_births(request.fleet, place.macs, place.inbox, place.footprints)
+        names = {own_mac: owned.host for own_mac, owned in place.macs.of(request.fleet).items()}
         return Reply({"births": data(view.happenings(request.number("limit", 50, MAX_LISTED), mac)),
-                      "unclaimed": data([u for u in view.unclaimed() if mac in ("", u.mac)])})
+                      "unclaimed": data([u for u in view.unclaimed() if mac in ("", u.mac)]),
+                      "held": data([h for h in held(place.folder / "midwife", request.fleet, names)
+                                    if mac in ("", h.mac)])})

@@ -57,7 +57,7 @@ def births(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_no_inbox_yet_is_an_empty_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert births(capsys) == "Nobody was born yet.\n"
     assert json.loads(births(capsys, "--json")) == {"format": 1, "kind": "fleet.births", "fleet": "lab", "births": [],
-                                                    "unclaimed": []}
+                                                    "unclaimed": [], "held": []}
     assert not (here / ".fleet").exists()
 
 
@@ -132,3 +132,17 @@ def test_births_at_the_sites_midwife(here: Path, capsys: pytest.CaptureFixture[s
     assert [(b["mac"], b["host"], b["image"]) for b in found["births"]] == [
         (MAC, "host.esx01", "esxi8"), (MAC, "host.esx01", "ffffffffffff")]
     assert one["births"] == found["births"][-1:]
+
+
+def test_who_is_not_restored_is_listed_with_the_reason() -> None:
+    from providers.midwife.command import _held
+    from providers.midwife.restores import Held
+
+    assert _held([]) == ""
+    assert _held([Held("52:54:00:00:00:11", "born 3 times", "2026-01-02T03:04:05.6+00:00", "host.a"),
+                  Held("52:54:00:00:00:12", "somebody disconnected it")]).splitlines() == [
+        "Not restored: these were born, and stay as they are.",
+        "host    MAC                in quarantine since    why",
+        "------  -----------------  ---------------------  ------------------------",
+        "host.a  52:54:00:00:00:11  2026-01-02 03:04:05Z   born 3 times",
+        "-       52:54:00:00:00:12  -                      somebody disconnected it"]
