@@ -74,6 +74,22 @@ Hosts
 - UnrecognizedHost at reconnect .............. tests/faults/test_apply_hosts.py::test_a_reborn_host_that_vcenter_does_not_recognise
 - reboot between birth and AddHost ........... tests/faults/test_apply_hosts.py::test_a_resumed_run_takes_the_new_birth
 
+Reborn at night
+- edits that nobody applied .................. tests/faults/test_night.py::test_a_host_comes_back_as_it_was_applied
+- the fleet file is gone ..................... tests/faults/test_night.py::test_a_fleet_file_that_is_gone_or_broken_is_not_missed
+- maintenance mode by a person ............... tests/faults/test_night.py::test_what_a_person_put_in_maintenance_mode_stays_so
+- disconnected by a person ................... tests/faults/test_night.py::test_what_a_person_disconnected_stays_so
+- vCenter is down ............................ tests/faults/test_night.py::test_vcenter_is_down
+- vCenter is late ............................ tests/faults/test_night.py::test_vcenter_that_is_late_shows_the_boot_before_as_connected
+- an apply holds the lock .................... tests/faults/test_night.py::test_an_apply_that_holds_the_lock_goes_first
+- somebody else's run is open ................ tests/faults/test_night.py::test_somebody_elses_open_run_is_left_alone
+- one host fails ............................. tests/faults/test_night.py::test_what_a_restore_could_not_do_the_next_one_does
+- it reboots in the middle ................... tests/faults/test_night.py::test_a_rebirth_in_the_middle_is_restored_from_the_start
+- killed at every call ....................... tests/faults/test_night.py::test_killed_at_a_call
+- the process is killed ...................... tests/faults/test_night.py::test_a_process_that_is_killed
+- three births in an hour .................... tests/unit/midwife/test_restore.py::test_three_births_in_an_hour_are_a_quarantine
+- two fleets, one power cut .................. tests/faults/test_night.py::test_two_fleets_after_one_power_cut
+
 Commands
 - two applies at once ........................ tests/faults/test_apply_refused.py::test_two_at_once
 - a stale plan, each cause ................... tests/faults/test_apply_refused.py::test_live_changed
