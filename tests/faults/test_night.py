@@ -117,6 +117,24 @@ def test_a_plan_boots_no_host_that_was_born(here: Night) -> None:
     assert here.restore().known == (ONE, TWO)
 
 
+def test_an_apply_that_took_a_birth_takes_the_next_one_when_it_is_resumed(
+        here: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its plan boots nobody; the host loses its power while the apply is at its door, and is born again by itself."""
+    def off(session: VsphereSession) -> None:
+        session.house.power(ONE, "off")
+
+    first = here.power_cut(ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(VsphereSession, "run", at("door.set_password", off))
+        here.site.look("apply", FLEET, "--auto-approve", code=3)
+    second = here.power_cut(ONE)
+    lines = here.site.look("resume", FLEET, "--auto-approve", "--json").lines
+    assert ("void", "birth.wait") in {(line.get("kind"), line.get("operation")) for line in lines}
+    here.as_applied()
+    facts = here.site.look("state", "show", FLEET, 'host.esx["esx01"]', "--json").json["facts"]
+    assert facts["joined"] == second[ONE] > first[ONE]
+
+
 def test_a_host_that_was_born_and_is_off_again_is_booted(here: Night) -> None:
     here.power_cut(ONE)
     with here.house() as house:
