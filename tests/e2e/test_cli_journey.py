@@ -179,9 +179,10 @@ def test_a_host_that_lost_its_power(site: Site, button: str) -> None:
     assert pressed.out == f"{HOST}: {'off' if button == 'off' else 'on'}\n"
     assert f"{HOST}: it does not respond" in site.run("drift", "fleet.yaml", "--detailed-exitcode").out
     planned = site.run("plan", "fleet.yaml", "--detailed-exitcode", code=2).out
-    why = "does not answer: will be booted and reconnected" if button == "off" else "was born again: will be reconnected"
+    gone = button == "off"
+    why = "does not answer: will be booted and reconnected" if gone else "was born again: will be reconnected"
     assert f"{HOST} {why}; restores 5 objects as last applied" in planned
-    assert ("power.boot" in planned) == (button == "off")  # who was born already is booted by nobody
+    assert ("power.boot" in planned) == gone  # who was born already is booted by nobody
     unread = site.run("plan", "fleet.yaml", "--no-refresh").out
     assert "power.manual" not in unread
     site.run("apply", "fleet.yaml", "--auto-approve")
