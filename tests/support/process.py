@@ -230,6 +230,8 @@ def _of_session(session: int) -> list[int]:
 
 
 def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file and folder below: when it was written, and its bytes. Equal trees: nobody wrote there."""
+    """Every file and folder below: when it was written, and its bytes. Equal trees: nobody wrote there.
+
+    SQLite's shared memory (`-shm`) is left out: it counts readers, and holds no data."""
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-            for path in sorted(folder.rglob("*"))}
+            for path in sorted(folder.rglob("*")) if not path.name.endswith("-shm")}
