@@ -52,8 +52,11 @@ class Read:
         """Take one packet. The first answer's source is the only one that is listened to from then on."""
         try:
             if self.tid is None:
-                data, self.tid = self.sock.recvfrom(65536)
-                self.sock.connect(self.tid)
+                data, tid = self.sock.recvfrom(65536)
+                if tid[0] != self.server[0]:
+                    return
+                self.tid = tid
+                self.sock.connect(tid)
             else:
                 data = self.sock.recv(65536)
         except OSError:
@@ -125,7 +128,7 @@ def read_all(server: tuple[str, int], name: str, clients: int, *, blksize: int =
     for _ in range(clients):
         sock = socket.socket(family, socket.SOCK_DGRAM)
         sock.setblocking(False)
-        sock.bind((server[0], 0) if server[0] in ("127.0.0.1", "::1") else ("", 0))
+        sock.bind((server[0], 0) if server[0].startswith("127.") or server[0] == "::1" else ("", 0))
         reads[sock.fileno()] = Read(sock, server, request, window, hasher=hashlib.sha256() if digest else None,
                                     patience=retries)
         poll.register(sock.fileno(), select.EPOLLIN)
