@@ -1,15 +1,13 @@
 """The journal of one run: append-only, checksummed, durable before `append` returns.
 
-Group commit: whoever finds nobody writing becomes the leader, takes every waiting record, writes them with one
-write and one fsync and wakes the others. A failed write (a full disk) is cut off again, so that the chain and the
-file agree and the journal can be appended to once there is room.
+Records that wait for the disk together share one write and one fsync. A failed write (a full disk) is cut off again,
+so that the chain and the file agree and the journal can be appended to once there is room.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 from planner.model import Diagnostic, FleetError, encode
 from planner.ports import Record
 from state.files import failure, sync_folder, write_all
+from state.group import GroupCommit
 from state.records import Scan, checked, payload, scan, seal_all
 
 # fdatasync also writes the metadata that is needed to read the data back (the length); macOS has only fsync.
@@ -27,15 +26,6 @@ class Conflict(FleetError):
     """What a runner sends contradicts what is on disk; nothing was written."""
 
     code = "conflict"
-
-
-class _Entry:
-    __slots__ = ("done", "error", "payload")
-
-    def __init__(self, data: bytes) -> None:
-        self.payload = data
-        self.done = False
-        self.error: FleetError | None = None
 
 
 class FileJournal:
@@ -49,9 +39,7 @@ class FileJournal:
         self._end = found.end
         self._count = found.number
         self._prev = found.last or start
-        self._queue: list[_Entry] = []
-        self._ready = threading.Condition()
-        self._leading = False
+        self._group = GroupCommit(self._commit, self._interrupted)
         self._broken = ""
 
     @classmethod
@@ -89,36 +77,10 @@ class FileJournal:
 
         Raises FleetError when it cannot be written; the record is then not in the journal.
         """
-        entry = _Entry(payload(encode(record)))
-        batch: list[_Entry] = []
-        error: FleetError | None = None
-        ended = False
-        try:
-            with self._ready:
-                self._queue.append(entry)
-                while not entry.done and self._leading:
-                    self._ready.wait()
-                if not entry.done:
-                    self._leading = True
-                    batch, self._queue = self._queue, []
-            if batch:
-                error = self._commit(batch)
-            ended = True
-        finally:  # an interrupt of the leader must not leave the others waiting
-            if batch:
-                self._wake(batch, error if ended else _interrupted(self._path))
-        if entry.error is not None:
-            raise FleetError(*entry.error.diagnostics) from entry.error
+        self._group.append(payload(encode(record)))
 
-    def _wake(self, batch: Sequence[_Entry], error: FleetError | None) -> None:
-        with self._ready:
-            self._leading = False
-            for entry in batch:
-                entry.done, entry.error = True, error
-            self._ready.notify_all()
-
-    def _commit(self, batch: Sequence[_Entry]) -> FleetError | None:
-        lines, prev = seal_all([entry.payload for entry in batch], self._count, self._prev)
+    def _commit(self, batch: Sequence[bytes]) -> FleetError | None:
+        lines, prev = seal_all(batch, self._count, self._prev)
         return self._write(b"".join(lines), self._count + len(lines), prev)
 
     def _write(self, data: bytes, number: int, prev: str) -> FleetError | None:
@@ -140,6 +102,10 @@ class FileJournal:
             if not committed:
                 self._cut_back()
         return None
+
+    def _interrupted(self) -> FleetError:
+        return FleetError(Diagnostic("error", "the journal was interrupted while it wrote", str(self._path),
+                                     remedy="fleet resume PATH, or fleet rollback PATH"))
 
     def extend(self, lines: Sequence[bytes], first: int) -> int:
         """Append lines that are sealed already (a runner's), the first of which is record number `first`.
@@ -191,11 +157,6 @@ class FileJournal:
     def close(self) -> None:
         self._descriptor = -1
         self._let_go()
-
-
-def _interrupted(path: Path) -> FleetError:
-    return FleetError(Diagnostic("error", "the journal was interrupted while it wrote", str(path),
-                                 remedy="fleet resume PATH, or fleet rollback PATH"))
 
 
 def damaged(path: Path | str, run: str, found: Scan) -> FleetError:

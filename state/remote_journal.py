@@ -7,12 +7,12 @@ answered, nobody knows: then this journal takes nothing more, and the run is rea
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from planner.model import Diagnostic, FleetError, encode
 from planner.ports import Record
+from state.group import GroupCommit
 from state.journal import damaged
 from state.records import Scan, payload, scan, seal_all
 
@@ -35,15 +35,6 @@ class Undecided(FleetError):
     """Nobody knows whether what was asked for was done, or the lock is not ours any more: nothing may follow it."""
 
 
-class _Entry:
-    __slots__ = ("done", "error", "payload")
-
-    def __init__(self, data: bytes) -> None:
-        self.payload = data
-        self.done = False
-        self.error: FleetError | None = None
-
-
 class RemoteJournal:
     """planner.ports.Journal at a midwife. Thread-safe."""
 
@@ -52,63 +43,32 @@ class RemoteJournal:
         self.run = run
         self._desk, self._where = desk, where
         self._count, self._prev = found.number, found.last or start
-        self._queue: list[_Entry] = []
-        self._ready = threading.Condition()
-        self._leading = False
+        self._group = GroupCommit(self._commit, self._interrupted, BATCH)
         self._broken: FleetError | None = None
         self._closed = False
 
     def append(self, record: Record) -> None:
         """Returns when the record is on the midwife's disk. Raises FleetError; the record is then not in the journal,
         or this journal takes no further one."""
-        entry = _Entry(payload(encode(record)))
-        batch: list[_Entry] = []
-        error: FleetError | None = Undecided(Diagnostic(
-            "error", "the journal was interrupted while it wrote", self._where,
-            remedy="fleet resume PATH, or fleet rollback PATH"))
-        try:
-            with self._ready:
-                self._queue.append(entry)
-                while not entry.done and self._leading:
-                    self._ready.wait()
-                if not entry.done:
-                    self._leading = True
-                    batch, self._queue = self._taken()
-            if batch:
-                error = self._commit(batch)
-        finally:  # an interrupt of the leader must not leave the others waiting
-            if batch:
-                self._wake(batch, error)
-        if entry.error is not None:
-            raise type(entry.error)(*entry.error.diagnostics) from entry.error
+        self._group.append(payload(encode(record)))
 
-    def _taken(self) -> tuple[list[_Entry], list[_Entry]]:
-        """What goes with one request, and what is left for the next."""
-        size = 0
-        for number, entry in enumerate(self._queue):
-            size += len(entry.payload)
-            if number and size > BATCH:
-                return self._queue[:number], self._queue[number:]
-        return self._queue, []
+    def _interrupted(self) -> FleetError:
+        error = Undecided(Diagnostic("error", "the journal was interrupted while it wrote", self._where,
+                                     remedy="fleet resume PATH, or fleet rollback PATH"))
+        self._broken = self._broken or error
+        return error
 
-    def _wake(self, batch: Sequence[_Entry], error: FleetError | None) -> None:
-        with self._ready:
-            self._leading = False
-            if isinstance(error, Undecided):
-                self._broken = self._broken or error
-            for entry in batch:
-                entry.done, entry.error = True, error
-            self._ready.notify_all()
-
-    def _commit(self, batch: Sequence[_Entry]) -> FleetError | None:
+    def _commit(self, batch: Sequence[bytes]) -> FleetError | None:
         if self._closed:
             return FleetError(Diagnostic("error", "the journal cannot be written", f"{self._where}: it is closed"))
         if self._broken is not None:
             return self._broken
-        lines, prev = seal_all([entry.payload for entry in batch], self._count, self._prev)
+        lines, prev = seal_all(batch, self._count, self._prev)
         try:
             self._desk.post_records(self.run, self._count, b"".join(lines))
         except FleetError as error:
+            if isinstance(error, Undecided):
+                self._broken = error
             return error
         self._count, self._prev = self._count + len(lines), prev
         return None

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from providers.boot.pieces import Copier, ImageProblem, Piece, content_digest
+from providers.files import replace_file, sync_folder, write_durable
 
 DEFAULT = ".fleet/images"
 """In the working directory, beside the fleets."""
@@ -140,9 +141,9 @@ class Store:
             digest = content_digest({n: f.sha256 for n, f in written.items() if f.served})
             meta = {"format": FORMAT, "digest": digest, "loader": loader, "version": version,
                     "files": {n: asdict(f) for n, f in written.items()}}
-            _durable(folder / META, json.dumps(meta, indent=1).encode())
+            write_durable(folder / META, json.dumps(meta, indent=1).encode(), 0o644)
             for path in {folder, *(p.parent for p in folder.rglob("*"))}:
-                _sync_folder(path)
+                sync_folder(path)
             still()
             return self._publish(folder, digest)
 
@@ -153,7 +154,7 @@ class Store:
                 target.rename(folder.with_name("damaged"))  # goes with the scratch folder
             if not target.exists():
                 folder.rename(target)
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
         stored = self.find(digest)
         assert stored is not None  # noqa: S101 - written or found sound a moment ago
         return stored
@@ -219,10 +220,7 @@ class Store:
         return raw
 
     def _replace(self, name: str, data: Mapping[str, Any]) -> None:
-        temporary = self.folder / f".{name}.{os.getpid()}"
-        _durable(temporary, json.dumps(data, indent=1).encode())
-        temporary.replace(self.folder / name)
-        _sync_folder(self.folder)
+        replace_file(self.folder / name, json.dumps(data, indent=1).encode(), 0o644)
 
     def _bad_index(self, reason: str) -> ImageProblem:
         return ImageProblem("the index of the image store cannot be read", f"{self.folder / 'index.json'}: {reason}",
@@ -332,18 +330,3 @@ def _damage(path: Path, file: StoredFile) -> str:
     except (OSError, ValueError) as error:
         return f"{path} cannot be read: {error.strerror if isinstance(error, OSError) else error}"
     return ""
-
-
-def _durable(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,6 @@ record.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from planner.model import Diagnostic, FleetError
+from providers.files import replace_file
 
 FORMAT = 1
 HOUR = 3600.0
@@ -81,18 +81,7 @@ class Restores:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         document = {"format": FORMAT, "hosts": {mac: asdict(cases[mac]) for mac in sorted(cases)}}
-        path = self._folder / "restores.json"
-        part = path.with_name(f"{path.name}.new")
-        with part.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(self._folder / "restores.json", json.dumps(document, indent=1).encode(), 0o644)
 
     # --- the end of a quarantine --------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ A `trial` is for every boot until a birth of it is accepted; from then on the ma
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.model import Diagnostic, FleetError
+from providers.files import replace_file
 
 FORMAT = 1
 
@@ -130,7 +130,7 @@ class Standings:
             if self._folder is not None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 document = {"format": FORMAT, **asdict(standing)}
-                _replace(self._folder / _file_name(standing.mac), json.dumps(document).encode(), durable)
+                replace_file(self._folder / _file_name(standing.mac), json.dumps(document).encode(), durable=durable)
             self._known[standing.mac] = standing
 
     def change(self, mac: str, edit: Callable[[Standing], Standing], *, durable: bool = False) -> Standing | None:
@@ -179,20 +179,3 @@ class Standings:
 
 def _file_name(mac: str) -> str:
     return f"01-{mac.replace(':', '-')}.json"
-
-
-def _replace(path: Path, data: bytes, durable: bool) -> None:
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

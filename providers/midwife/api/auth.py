@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.model import Diagnostic, FleetError
+from providers.files import replace_file
 from providers.midwife.api.wire import SERVER_NAME, ApiError, Caller
 
 FORMAT = 1
@@ -160,10 +161,9 @@ class Authority:
             return known
 
     def _write(self, known: Mapping[str, Client]) -> None:
-        from providers.midwife.api.certificates import write_file
 
         rows = {c.serial: {k: v for k, v in asdict(c).items() if k != "serial"} for c in known.values()}
-        write_file(self._folder / "clients.json", json.dumps({"format": FORMAT, "clients": rows}, indent=1).encode())
+        replace_file(self._folder / "clients.json", json.dumps({"format": FORMAT, "clients": rows}, indent=1).encode())
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

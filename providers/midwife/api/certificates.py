@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from providers.files import replace_file
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -31,8 +32,8 @@ def make_authority(key_path: Path, path: Path) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, hashes.SHA256())
     )
-    write_file(key_path, _pem_key(key))
-    write_file(path, _pem(certificate), 0o644)
+    replace_file(key_path, _pem_key(key))
+    replace_file(path, _pem(certificate), 0o644)
 
 
 def make_server(folder: Path, name: str) -> None:
@@ -42,8 +43,8 @@ def make_server(folder: Path, name: str) -> None:
     key = _key()
     certificate = _issue(folder, key, "fleet midwife", [x509.DNSName(name)], ExtendedKeyUsageOID.SERVER_AUTH,
                          _START, _END)
-    write_file(folder / "api-key.pem", _pem_key(key))
-    write_file(folder / "api.pem", _pem(certificate), 0o644)
+    replace_file(folder / "api-key.pem", _pem_key(key))
+    replace_file(folder / "api.pem", _pem(certificate), 0o644)
 
 
 def make_client(folder: Path, uri: str, now: float, days: int) -> tuple[str, float, bytes]:
@@ -113,20 +114,3 @@ def _pem(certificate: x509.Certificate) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.PEM)
-
-
-def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace a file as a whole, durably. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from planner.model import Diagnostic, FleetError
-from providers.midwife.api.certificates import write_file
+from providers.files import replace_file
 
 FORMAT = 1
 
@@ -97,7 +97,7 @@ class Macs(Mapping[str, str]):
         if owned == self._owned:
             return
         rows = {mac: asdict(owned[mac]) for mac in sorted(owned)}
-        write_file(self._path, json.dumps({"format": FORMAT, "macs": rows}, indent=1).encode())
+        replace_file(self._path, json.dumps({"format": FORMAT, "macs": rows}, indent=1).encode())
         self._owned = owned
 
     # --- as a mapping, for the access log -------------------------------------------------------------------
