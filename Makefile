@@ -16,8 +16,8 @@ $(STAMP): pyproject.toml .ci/venv
 demo: $(STAMP)  ## three stateless hosts on the twin: plan, boot, configure, edit, roll back
 	@.demo/run.sh
 
-test: $(STAMP)  ## the whole test suite, on two workers
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+test: $(STAMP)  ## the whole test suite, on four workers (half of what it does is waiting)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check .
