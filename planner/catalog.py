@@ -56,6 +56,7 @@ class Operation:
     provider: str = "vsphere"
     observe: Observe | None = None  # None: the session's own reading of the address
     timeout: float = 600.0  # seconds
+    privileges: tuple[str, ...] = ()  # ids of what whoever calls it needs there ("Host.Config.Network")
     stopped: str = ""  # an attribute that must be False meanwhile: where it is True, it is switched off and on again
     # At a newborn's own door; takes it: from then on vCenter has it; restarts it: what it had goes with that boot.
     birth: Literal["", "door", "taken", "restart"] = ""
@@ -135,6 +136,8 @@ class ResourceType:
     siblings: Mapping[str, str] = field(default_factory=dict)  # field → sibling type that must exist on the host
     paths: tuple[str, ...] = ()  # HostSystem property paths that `read` needs
     read: Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Attrs]] | None = None
+    # Of arrays among `paths`: the keys of the elements that reading these names needs, instead of the whole array.
+    keys: Callable[[frozenset[str]], Mapping[str, frozenset[str]]] | None = None
     baseline: Mapping[str, Attrs] = field(default_factory=dict)  # objects of a newborn host, by name
     initial: Attrs = field(default_factory=dict)  # attributes right after `create` that create itself cannot set
     program: Callable[[ProgramInput], Program] | None = None

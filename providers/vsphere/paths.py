@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from planner.catalog import ResourceType
 from planner.model import Address, Fleet, StateResource
 from providers.vsphere.collector import Row
-from providers.vsphere.types import TYPES, keys_of, option
+from providers.vsphere.types import TYPES, option
 
 STATUS = ("name", "parent", "summary.hardware.uuid", "config.network.pnic", "runtime.connectionState",
           "runtime.inMaintenanceMode", "runtime.bootTime", "config.product", "vm")
@@ -38,7 +38,8 @@ def paths_for(wanted: Mapping[str, Iterable[str]], *, status: bool = True) -> Pa
     keyed: dict[str, frozenset[str]] = {}
     plain = dict.fromkeys(STATUS if status else ())
     for rtype, names in wanted.items():
-        keys = keys_of(rtype, frozenset(names))
+        of_names = CHILDREN[rtype].keys
+        keys = of_names(frozenset(names)) if of_names is not None else {}
         for path, some in keys.items():
             keyed[path] = keyed.get(path, frozenset()) | some
         plain.update(dict.fromkeys(p for p in CHILDREN[rtype].paths if p not in keys))

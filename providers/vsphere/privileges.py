@@ -6,43 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from planner.model import Address, Diagnostic, FleetError, Step
-
-_NETWORK, _SERVICES = ("Host.Config.Network",), ("Host.Config.NetService",)
-_MAINTENANCE, _CONNECTION = ("Host.Config.Maintenance",), ("Host.Config.Connection",)
-_REMOVE = ("Host.Inventory.RemoveHostFromCluster",)
-NEEDED: Mapping[str, tuple[str, ...]] = {
-    "datacenter.create": ("Datacenter.Create",), "datacenter.rename": ("Datacenter.Rename",),
-    "datacenter.destroy": ("Datacenter.Delete",),
-    "folder.create": ("Folder.Create",), "folder.rename": ("Folder.Rename",), "folder.destroy": ("Folder.Delete",),
-    "cluster.create": ("Host.Inventory.CreateCluster",), "cluster.update": ("Host.Inventory.EditCluster",),
-    "cluster.rename": ("Host.Inventory.RenameCluster",), "cluster.destroy": ("Host.Inventory.DeleteCluster",),
-    "host.add": ("Host.Inventory.AddHostToCluster",), "host.remove": _REMOVE, "host.remove_dead": _REMOVE,
-    "host.move": ("Host.Inventory.EditCluster", "Host.Inventory.MoveHost"),
-    "host.disconnect": _CONNECTION, "host.reconnect": _CONNECTION,
-    "host.evacuate": _MAINTENANCE, "host.reboot": _MAINTENANCE,
-    "host.enter_maintenance": _MAINTENANCE, "host.exit_maintenance": _MAINTENANCE,
-    "dns.update": _NETWORK, "ntp.servers": ("Host.Config.DateTime",), "ntp.policy": _SERVICES,
-    "ntp.start": _SERVICES, "ntp.stop": _SERVICES,
-    "syslog.targets": ("Host.Config.Settings",), "syslog.open": _SERVICES, "syslog.close": _SERVICES,
-    "option.set": ("Host.Config.Settings",),
-    "service.policy": _SERVICES, "service.start": _SERVICES, "service.stop": _SERVICES,
-    "vswitch.add": _NETWORK, "vswitch.update": _NETWORK, "vswitch.remove": _NETWORK,
-    "portgroup.add": _NETWORK, "portgroup.update": _NETWORK, "portgroup.remove": _NETWORK,
-    "vmkernel.add": _NETWORK, "vmkernel.update": _NETWORK, "vmkernel.remove": _NETWORK,
-    "vmkernel.select": _NETWORK, "vmkernel.deselect": _NETWORK,
-    "nfs.mount": ("Host.Config.Storage",), "nfs.unmount": ("Host.Config.Storage",),
-}
-"""Operation → privilege ids, from the API reference ("Required privileges") of each method."""
+from providers.vsphere.types import TYPES
 
 
 def needed(steps: Iterable[Step]) -> dict[Address, set[str]]:
     """Root → privileges that its steps, and undoing them, need. Steps at a host's own door need none of vCenter's."""
+    by_name = {o.name: o.privileges for t in TYPES for o in t.operations}
     wanted: dict[Address, set[str]] = {}
     for step in steps:
         names = [step.operation, *([step.inverse.operation] if step.inverse else [])]
         for name in names:
-            if name in NEEDED:
-                wanted.setdefault(step.address.root, set()).update(NEEDED[name])
+            if privileges := by_name.get(name):
+                wanted.setdefault(step.address.root, set()).update(privileges)
     return wanted
 
 

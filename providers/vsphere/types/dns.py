@@ -63,6 +63,7 @@ DNS = ResourceType(
     baseline={"dns": dict.fromkeys(("dhcp", "servers", "domain", "hostname", "search"), LEASED)},
     operations=(
         Operation("dns.update", "HostNetworkSystem.UpdateDnsConfig", "update", "Set the resolver in one call.",
-                  update, ("dhcp", "servers", "domain", "hostname", "search"), inverse="dns.update"),
+                  update, ("dhcp", "servers", "domain", "hostname", "search"), inverse="dns.update",
+                  privileges=("Host.Config.Network",)),
     ),
 )

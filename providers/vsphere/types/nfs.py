@@ -85,8 +85,9 @@ NFS = ResourceType(
     read=read,
     operations=(
         Operation("nfs.mount", "HostDatastoreSystem.CreateNasDatastore", "create", "Mount the export.", mount,
-                  ("server", "path", "version", "access"), inverse="nfs.unmount"),
+                  ("server", "path", "version", "access"), inverse="nfs.unmount", privileges=("Host.Config.Storage",)),
         Operation("nfs.unmount", "HostDatastoreSystem.RemoveDatastore", "delete",
-                  "Unmount the datastore; what is on the server stays.", unmount, inverse="nfs.mount"),
+                  "Unmount the datastore; what is on the server stays.", unmount, inverse="nfs.mount",
+                  privileges=("Host.Config.Storage",)),
     ),
 )

@@ -85,11 +85,12 @@ OPTION = ResourceType(
     label_doc="the option's key: UserVars.SuppressShellWarning, …",
     paths=(PATH,),
     read=read,
+    keys=lambda names: {PATH: names},
     check=check,
     baseline={"UserVars.SuppressShellWarning": {"value": 0}, "*": {"value": Unknown("read after birth")}},
     operations=(
         Operation("option.set", "OptionManager.UpdateOptions", "update", "Set the option.", set_option, ("value",),
-                  inverse="option.set"),
+                  inverse="option.set", privileges=("Host.Config.Settings",)),
     ),
     tested=("twin", "vcsim"),
 )

@@ -62,11 +62,12 @@ PORTGROUP = ResourceType(
     },
     operations=(
         Operation("portgroup.add", "HostNetworkSystem.AddPortGroup", "create", "Create the port group.", add,
-                  ("vswitch", "vlan"), inverse="portgroup.remove"),
+                  ("vswitch", "vlan"), inverse="portgroup.remove", privileges=("Host.Config.Network",)),
         Operation("portgroup.update", "HostNetworkSystem.UpdatePortGroup", "update",
                   "Set the VLAN; its policies stay.", update, ("vlan",), inverse="portgroup.update",
-                  disruptive="may cut management, which runs over this port group"),
+                  disruptive="may cut management, which runs over this port group",
+                  privileges=("Host.Config.Network",)),
         Operation("portgroup.remove", "HostNetworkSystem.RemovePortGroup", "delete", "Remove the port group.", remove,
-                  inverse="portgroup.add"),
+                  inverse="portgroup.add", privileges=("Host.Config.Network",)),
     ),
 )

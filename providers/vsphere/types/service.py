@@ -58,6 +58,7 @@ SERVICE = ResourceType(
     label_doc="the service's key: TSM-SSH, TSM, …",
     paths=(PATH,),
     read=read,
+    keys=lambda names: {PATH: names},
     baseline={
         "TSM-SSH": {"policy": "off", "running": False},
         "TSM": {"policy": "off", "running": False},
@@ -65,10 +66,10 @@ SERVICE = ResourceType(
     },
     operations=(
         Operation("service.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set the start policy.", policy,
-                  ("policy",), inverse="service.policy"),
+                  ("policy",), inverse="service.policy", privileges=("Host.Config.NetService",)),
         Operation("service.start", "HostServiceSystem.StartService", "update", "Start the service.", start,
-                  ("running",), inverse="service.stop", to={"running": True}),
+                  ("running",), inverse="service.stop", to={"running": True}, privileges=("Host.Config.NetService",)),
         Operation("service.stop", "HostServiceSystem.StopService", "update", "Stop the service.", stop,
-                  ("running",), inverse="service.start", to={"running": False}),
+                  ("running",), inverse="service.start", to={"running": False}, privileges=("Host.Config.NetService",)),
     ),
 )

@@ -114,11 +114,11 @@ VSWITCH = ResourceType(
     baseline={"vSwitch0": {"uplinks": ["vmnic0"], "mtu": 1500, "ports": Unknown("read after birth")}},
     operations=(
         Operation("vswitch.add", "HostNetworkSystem.AddVirtualSwitch", "create", "Create the vSwitch.", add,
-                  ("uplinks", "mtu", "ports"), inverse="vswitch.remove"),
+                  ("uplinks", "mtu", "ports"), inverse="vswitch.remove", privileges=("Host.Config.Network",)),
         Operation("vswitch.update", "HostNetworkSystem.UpdateVirtualSwitch", "update",
                   "Set uplinks, MTU and ports; its policies stay.", update, ("uplinks", "mtu", "ports"),
-                  inverse="vswitch.update", disruptive=cuts, early=shrinks),
+                  inverse="vswitch.update", disruptive=cuts, early=shrinks, privileges=("Host.Config.Network",)),
         Operation("vswitch.remove", "HostNetworkSystem.RemoveVirtualSwitch", "delete", "Remove the vSwitch.", remove,
-                  inverse="vswitch.add"),
+                  inverse="vswitch.add", privileges=("Host.Config.Network",)),
     ),
 )
