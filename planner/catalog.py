@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from planner.model import Attrs, Change, Diagnostic, Evacuation, LiveHost, Mate, Roll, Step, StepKind
+from planner.model import Address, Attrs, Change, Diagnostic, Evacuation, LiveHost, Mate, Roll, Step, StepKind
 from planner.schema import Field
 
 if TYPE_CHECKING:
@@ -136,6 +136,9 @@ class ResourceType:
     siblings: Mapping[str, str] = field(default_factory=dict)  # field → sibling type that must exist on the host
     paths: tuple[str, ...] = ()  # HostSystem property paths that `read` needs
     read: Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Attrs]] | None = None
+    # Of a root that is no entity of the inventory (a role, a tag): which of these live has, and its attributes. It gets
+    # the provider's session, and for each address what to know it by: what is recorded of it, then what is declared.
+    look: Callable[[Any, Mapping[Address, Sequence[Attrs]]], Mapping[Address, Attrs]] | None = None
     # Of arrays among `paths`: the keys of the elements that reading these names needs, instead of the whole array.
     keys: Callable[[frozenset[str]], Mapping[str, frozenset[str]]] | None = None
     baseline: Mapping[str, Attrs] = field(default_factory=dict)  # objects of a newborn host, by name

@@ -26,6 +26,7 @@ from providers.vsphere.identity import Inventory, match_hosts
 from providers.vsphere.link import Link
 from providers.vsphere.paths import (
     CHILDREN,
+    LOOKS,
     NAMED,
     READERS,
     Names,
@@ -90,7 +91,7 @@ class LiveReader:
 
     # --- snapshot -----------------------------------------------------------------------------------------
 
-    def snapshot(self, fleet: Fleet, state: Mapping[Address, StateResource],
+    def snapshot(self, tools: Any, fleet: Fleet, state: Mapping[Address, StateResource],
                  only: frozenset[Address] | None) -> Live:
         self._resolver.learn(fleet, state)
         wanted = wanted_names(fleet, state, only)
@@ -107,6 +108,8 @@ class LiveReader:
             if address.type != "host" and address in inventory.matched:
                 moid = inventory.matched[address]
                 build.objects[address] = LiveObject(address, inventory.attributes(moid), moid)
+        looked = self._resolver.look(tools, (a for a in roots if a.type in LOOKS))
+        build.objects.update((a, LiveObject(a, attributes)) for a, attributes in looked.items())
         found, warnings = self._problems(inventory) if only is None else ({}, [])
         diagnostics += warnings
         diagnostics += [Diagnostic("error", "something else configures this cluster's hosts", "; ".join(found[moid]),

@@ -11,6 +11,7 @@ from planner.ports import Call
 from providers.vsphere.collector import Collector, Row
 from providers.vsphere.identity import Container, HostRow, Inventory, Want, inventory, match_hosts
 from providers.vsphere.link import Link
+from providers.vsphere.paths import LOOKS
 
 ROOTS = {"datacenter": "Datacenter", "folder": "Folder", "cluster": "ClusterComputeResource", "host": "HostSystem"}
 """Resource type → managed object type."""
@@ -42,14 +43,18 @@ class Resolver:
         self._known: dict[Address, str] = {}  # verified in this session
         self._managers: dict[tuple[str, str], Any] = {}
         self._wants: dict[Address, Want] = {}
+        self._looked: dict[Address, tuple[Attrs, ...]] = {}  # roots that are no entities
         self._inventory: Inventory | None = None
         self.learn(fleet, {})
 
     def learn(self, fleet: Fleet, state: Mapping[Address, StateResource]) -> None:
         """What is declared and recorded about every root: names and parents to search by."""
-        wants = {}
+        wants, looked = {}, {}
         for address in dict.fromkeys([*state, *fleet.resources]):
-            if not address.child_type and address.type in ROOTS:
+            if address.type in LOOKS:
+                found = (state.get(address), fleet.resources.get(address))
+                looked[address] = tuple(each.attributes for each in found if each is not None)
+            elif not address.child_type and address.type in ROOTS:
                 recorded, declared = state.get(address), fleet.resources.get(address)
                 attributes = [r.attributes for r in (recorded, declared) if r is not None]
                 wants[address] = Want(address, tuple(attributes), recorded.id if recorded else "",
@@ -57,9 +62,21 @@ class Resolver:
                                       declared is not None)
         with self._lock:
             self._wants.update(wants)
+            self._looked.update(looked)
 
     def wants(self, addresses: Iterable[Address]) -> list[Want]:
         return [self._wants[a] for a in addresses if a in self._wants]
+
+    def look(self, tools: Any, addresses: Iterable[Address], call: Call | None = None) -> dict[Address, Attrs]:
+        """Which of these roots live has, of those that are no entities of the inventory. `call`: what is made now."""
+        by_type: dict[str, dict[Address, tuple[Attrs, ...]]] = {}
+        said = tuple(a for a in (call.before, call.after, call.declared) if a) if call is not None else ()
+        for address in addresses:
+            by_type.setdefault(address.type, {})[address] = said + self._looked.get(address, ())
+        found: dict[Address, Attrs] = {}
+        for rtype, wanted in by_type.items():
+            found.update(LOOKS[rtype](tools, wanted))
+        return found
 
     # --- what is known ------------------------------------------------------------------------------------
 

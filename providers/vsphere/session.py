@@ -27,7 +27,7 @@ from providers.vsphere.connect import Trust, certificate_at, open_stub
 from providers.vsphere.guards import shown_connected
 from providers.vsphere.link import Link
 from providers.vsphere.live import LiveReader, host_status
-from providers.vsphere.paths import STATUS, Paths
+from providers.vsphere.paths import LOOKS, STATUS, Paths
 from providers.vsphere.resolve import Resolver
 from providers.vsphere.types import TYPES
 
@@ -68,7 +68,7 @@ class VsphereSession:
                  only: frozenset[Address] | None = None) -> Live:
         """Raises FleetError where vCenter cannot be read; ReadFailed where only some hosts were asked for."""
         try:
-            return self._reader.snapshot(fleet, state, only)
+            return self._reader.snapshot(self, fleet, state, only)
         except FleetError:
             raise
         except Exception as problem:
@@ -94,6 +94,8 @@ class VsphereSession:
         """One object, read narrowly. Not found is looked up once more: an object may have got a new MoRef."""
         from pyVmomi import vmodl
 
+        if call.address.type in LOOKS:
+            return self._resolver.look(self, [call.address], call).get(call.address)
         for last in (False, True):
             found = self._resolver.find(call.address, call)
             try:

@@ -93,13 +93,14 @@ class ManagedObject:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.props, cls.handlers = dict(cls.props), dict(cls.handlers)
-        for name, value in vars(cls).items():
-            for path in getattr(value, "__twin_props__", ()):
-                cls.props[path] = name
-            handler = getattr(value, "__twin_method__", None)
-            if handler is not None:
-                cls.handlers[handler.wire] = handler
+        cls.props, cls.handlers = {}, {}
+        for base in reversed(cls.__mro__):  # mixins included
+            for name, value in vars(base).items():
+                for path in getattr(value, "__twin_props__", ()):
+                    cls.props[path] = name
+                handler = getattr(value, "__twin_method__", None)
+                if handler is not None:
+                    cls.handlers[handler.wire] = handler
 
     @property
     def name(self) -> str:

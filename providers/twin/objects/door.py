@@ -14,22 +14,11 @@ from providers.twin.core.sessions import ADMIN, Role
 from providers.twin.machines import knows
 from providers.twin.model import Box, Hypervisor
 from providers.twin.objects.base import HouseObject, HouseWorld
-from providers.twin.objects.host import HostObject
-from providers.twin.objects.vcenter import MANAGERS
+from providers.twin.objects.host import HostManager, HostObject
+from providers.twin.objects.managers import MANAGERS
 
 if TYPE_CHECKING:
     from providers.twin.house import House
-
-_IDS = {
-    "networkSystem": "networkSystem",
-    "virtualNicManager": "ha-vnic-mgr",
-    "dateTimeSystem": "dateTimeSystem",
-    "serviceSystem": "serviceSystem",
-    "firewallSystem": "firewallSystem",
-    "advancedOption": "ha-adv-options",
-    "datastoreSystem": "ha-datastoresystem",
-    "accountManager": "ha-localacctmgr",
-}
 
 
 class DoorWorld(HouseWorld):
@@ -139,8 +128,8 @@ class DoorHost(HostObject):
     def open(self) -> tuple[Box, Hypervisor]:
         return self.box, self.own.running()
 
-    def manager_id(self, field: str) -> str:
-        return _IDS[field]
+    def manager_id(self, kind: type[HostManager]) -> str:
+        return kind.door_id
 
     def _running_vms(self) -> list[str]:
         host = self.house.inventory.host_of(self.box.mac)
@@ -188,7 +177,7 @@ def door_world(house: House, box: Box) -> DoorWorld:
     host = DoorHost(world, "ha-host")
     for above, below in ((root, datacenter), (datacenter, hosts), (hosts, compute), (compute, host)):
         above.below.append(below)
-    managers = {field: cls(host, _IDS[field]) for field, cls in MANAGERS.items()}
+    managers = {kind.field: kind(host, kind.door_id) for kind in MANAGERS}
     world.add(root, datacenter, hosts, compute, host, *managers.values())
     open_services(
         world, root, host_about(version=box.running.version, build=box.running.build), host=True,

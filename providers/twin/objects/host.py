@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from pyVmomi import VmomiSupport as Vm
@@ -23,18 +23,6 @@ from providers.twin.views import network, options, services
 _MEMORY = 512 << 30  # bytes
 _CORES, _MHZ = 32, 2400
 VENDOR, MODEL = "Fleet", "Twin Server G1"
-
-MANAGERS = {
-    "networkSystem": "HostNetworkSystem",
-    "virtualNicManager": "HostVirtualNicManager",
-    "dateTimeSystem": "HostDateTimeSystem",
-    "serviceSystem": "HostServiceSystem",
-    "firewallSystem": "HostFirewallSystem",
-    "advancedOption": "OptionManager",
-    "datastoreSystem": "HostDatastoreSystem",
-    "accountManager": "HostLocalAccountManager",
-}
-"""Fields of HostConfigManager that the twin plays → wire types."""
 
 
 def moment(seconds: float) -> datetime:
@@ -60,14 +48,14 @@ class HostObject(HouseObject):
         """For a change: what runs there. Raises vmodl.fault.HostNotConnected or HostNotReachable."""
         raise NotImplementedError
 
-    def manager_id(self, field: str) -> str:
-        """Id of the manager at this field of configManager."""
+    def manager_id(self, kind: type[HostManager]) -> str:
+        """Id of this host's manager of that class."""
         raise NotImplementedError
 
-    def manager(self, field: str) -> ManagedObject:
-        found = self.world.find(self.manager_id(field))
+    def manager(self, kind: type[HostManager]) -> ManagedObject:
+        found = self.world.find(self.manager_id(kind))
         if found is None:
-            raise AssertionError(f"no {field} of {self.name}")
+            raise AssertionError(f"no {kind.field} of {self.name}")
         return found
 
     def changed(self) -> None:
@@ -277,20 +265,30 @@ class HostObject(HouseObject):
     def admin_disabled(self) -> bool:
         return False
 
+    @prop("config.deploymentInfo")
+    def deployment_info(self) -> Any:
+        return data("HostDeploymentInfo", bootedFromStatelessCache=False)
+
+    @prop("config.wakeOnLanCapable")
+    def wake_on_lan(self) -> bool:
+        return False
+
+    @prop("config.host")
+    def p_host(self) -> Any:
+        return self.ref()
+
     @prop("config")
     def config(self) -> Any:
-        return data(
-            "HostConfigInfo", host=self.ref(), product=self.product(), network=self.network_info(),
-            virtualNicManagerInfo=self.nic_manager_info(), service=self.service_info(), firewall=self.firewall_info(),
-            option=self.option_values(), optionDef=self.option_definitions(), dateTimeInfo=self.date_time_info(),
-            fileSystemVolume=self.volumes(), lockdownMode=self.lockdown(), adminDisabled=False,
-            certificate=self.certificate(),
-            deploymentInfo=data("HostDeploymentInfo", bootedFromStatelessCache=False), wakeOnLanCapable=False,
-        )
+        """Everything that has a property of its own."""
+        parts = {path.partition(".")[2]: name for path, name in self.props.items() if path.count(".") == 1
+                 and path.startswith("config.")}
+        return data("HostConfigInfo", **{field: getattr(self, name)() for field, name in parts.items()})
 
     @prop("configManager")
     def config_manager(self) -> Any:
-        return data("HostConfigManager", **{field: self.manager(field).ref() for field in MANAGERS})
+        from providers.twin.objects.managers import MANAGERS
+
+        return data("HostConfigManager", **{kind.field: self.manager(kind).ref() for kind in MANAGERS})
 
 
 @cache
@@ -299,7 +297,11 @@ def _about(version: str, build: str) -> Any:
 
 
 class HostManager(HouseObject):
-    """A manager object of a host: another view of the same configuration."""
+    """A manager object of a host: another view of the same configuration. Listed in `objects/managers.py`."""
+
+    field: ClassVar[str] = ""  # of HostConfigManager
+    prefix: ClassVar[str] = ""  # of its id in vCenter: "networkSystem-12" belongs to host-12
+    door_id: ClassVar[str] = ""  # its id at the host's own door
 
     def __init__(self, host: HostObject, moid: str) -> None:
         super().__init__(host.world, moid)

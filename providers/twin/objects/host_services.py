@@ -23,6 +23,7 @@ class DateTimeSystem(HostManager):
     """`vim.host.DateTimeSystem`."""
 
     wire = "HostDateTimeSystem"
+    field, prefix, door_id = "dateTimeSystem", "dateTimeSystem", "dateTimeSystem"
 
     @prop("dateTimeInfo")
     def date_time_info(self) -> Any:
@@ -65,6 +66,7 @@ class ServiceSystem(HostManager):
     """`vim.host.ServiceSystem`."""
 
     wire = "HostServiceSystem"
+    field, prefix, door_id = "serviceSystem", "serviceSystem", "serviceSystem"
 
     @prop("serviceInfo")
     def service_info(self) -> Any:
@@ -127,6 +129,7 @@ class FirewallSystem(HostManager):
     """`vim.host.FirewallSystem`."""
 
     wire = "HostFirewallSystem"
+    field, prefix, door_id = "firewallSystem", "firewallSystem", "firewallSystem"
 
     @prop("firewallInfo")
     def firewall_info(self) -> Any:
@@ -159,6 +162,7 @@ class HostOptions(HostManager):
     """`vim.option.OptionManager` of a host."""
 
     wire = "OptionManager"
+    field, prefix, door_id = "advancedOption", "EsxHostAdvSettings", "ha-adv-options"
 
     @prop("setting")
     def setting(self) -> Any:

@@ -18,6 +18,7 @@ class DatastoreSystem(HostManager):
     """`vim.host.DatastoreSystem`."""
 
     wire = "HostDatastoreSystem"
+    field, prefix, door_id = "datastoreSystem", "datastoreSystem", "ha-datastoresystem"
 
     @prop("datastore")
     def datastore(self) -> list[ManagedObject]:
@@ -118,6 +119,7 @@ class AccountManager(HostManager):
     """`vim.host.LocalAccountManager`: the password of root."""
 
     wire = "HostLocalAccountManager"
+    field, prefix, door_id = "accountManager", "localAccountManager", "ha-localacctmgr"
 
     @method("UpdateUser", mutates=True)
     def update_user(self, user: Any) -> None:

@@ -20,20 +20,8 @@ from providers.twin.objects.adding import (
     check_password,
 )
 from providers.twin.objects.base import EntityObject
-from providers.twin.objects.host import HostObject
+from providers.twin.objects.host import HostManager, HostObject
 from providers.twin.objects.removal import check_removable, remove_host
-
-_IDS = {
-    "networkSystem": "networkSystem",
-    "virtualNicManager": "virtualNicManager",
-    "dateTimeSystem": "dateTimeSystem",
-    "serviceSystem": "serviceSystem",
-    "firewallSystem": "firewallSystem",
-    "advancedOption": "EsxHostAdvSettings",
-    "datastoreSystem": "datastoreSystem",
-    "accountManager": "localAccountManager",
-}
-FIELDS = {prefix: field for field, prefix in _IDS.items()}
 
 
 class VcenterHost(HostObject, EntityObject):
@@ -71,8 +59,8 @@ class VcenterHost(HostObject, EntityObject):
             raise vmodl.fault.HostNotReachable(msg=f"Unable to communicate with the remote host {doc.name}.")
         return box, box.running
 
-    def manager_id(self, field: str) -> str:
-        return f"{_IDS[field]}-{self.moid.removeprefix('host-')}"
+    def manager_id(self, kind: type[HostManager]) -> str:
+        return f"{kind.prefix}-{self.moid.removeprefix('host-')}"
 
     def identity(self) -> tuple[str, str]:
         return self.doc.uuid, self.doc.serial

@@ -36,6 +36,7 @@ class NetworkSystem(HostManager):
     """`vim.host.NetworkSystem`."""
 
     wire = "HostNetworkSystem"
+    field, prefix, door_id = "networkSystem", "networkSystem", "networkSystem"
 
     @prop("networkInfo")
     def network_info(self) -> Any:

@@ -17,6 +17,7 @@ class NicManager(HostManager):
     """`vim.host.VirtualNicManager`."""
 
     wire = "HostVirtualNicManager"
+    field, prefix, door_id = "virtualNicManager", "virtualNicManager", "ha-vnic-mgr"
 
     @prop("info.netConfig")
     def net_config(self) -> Any:

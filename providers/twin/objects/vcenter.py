@@ -15,12 +15,10 @@ from providers.twin.objects.base import EntityObject, HouseObject, HouseWorld
 from providers.twin.objects.cluster import ClusterObject, PoolObject, cluster_id
 from providers.twin.objects.entities import DatastoreObject, NetworkObject, VmObject
 from providers.twin.objects.folder import DatacenterObject, FolderObject
-from providers.twin.objects.host import HostManager, HostObject
-from providers.twin.objects.host_services import DateTimeSystem, FirewallSystem, HostOptions, ServiceSystem
-from providers.twin.objects.host_storage import AccountManager, DatastoreSystem
-from providers.twin.objects.host_vcenter import FIELDS, VcenterHost
-from providers.twin.objects.network_system import NetworkSystem, invalid
-from providers.twin.objects.nic_manager import NicManager
+from providers.twin.objects.host import HostObject
+from providers.twin.objects.host_vcenter import VcenterHost
+from providers.twin.objects.managers import MANAGERS
+from providers.twin.objects.network_system import invalid
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -36,16 +34,7 @@ _ENTITIES: tuple[tuple[Any, type[EntityObject]], ...] = (
     (model.Datastore, DatastoreObject),
     (model.Network, NetworkObject),
 )
-MANAGERS: dict[str, type[HostManager]] = {
-    "networkSystem": NetworkSystem,
-    "virtualNicManager": NicManager,
-    "dateTimeSystem": DateTimeSystem,
-    "serviceSystem": ServiceSystem,
-    "firewallSystem": FirewallSystem,
-    "advancedOption": HostOptions,
-    "datastoreSystem": DatastoreSystem,
-    "accountManager": AccountManager,
-}
+_MANAGERS = {kind.prefix: kind for kind in MANAGERS}
 
 
 class VcenterWorld(HouseWorld):
@@ -83,9 +72,9 @@ class VcenterWorld(HouseWorld):
         made: ManagedObject | None = None
         if prefix == "resgroup" and cluster_id(moid) in self.house.inventory.docs:
             made = PoolObject(self, moid)
-        elif prefix in FIELDS:
+        elif prefix in _MANAGERS:
             host = self.find(f"host-{number}")
-            made = MANAGERS[FIELDS[prefix]](host, moid) if isinstance(host, HostObject) else None
+            made = _MANAGERS[prefix](host, moid) if isinstance(host, HostObject) else None
         if made is not None:
             self._made[moid] = made
         return made

@@ -1,0 +1,14 @@
+"""The managers of a host that the twin plays, at vCenter and at the host's own door."""
+
+from __future__ import annotations
+
+from providers.twin.objects.host import HostManager
+from providers.twin.objects.host_services import DateTimeSystem, FirewallSystem, HostOptions, ServiceSystem
+from providers.twin.objects.host_storage import AccountManager, DatastoreSystem
+from providers.twin.objects.network_system import NetworkSystem
+from providers.twin.objects.nic_manager import NicManager
+
+MANAGERS: tuple[type[HostManager], ...] = (
+    NetworkSystem, NicManager, DateTimeSystem, ServiceSystem, FirewallSystem, HostOptions, DatastoreSystem,
+    AccountManager,
+)
