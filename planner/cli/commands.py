@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Entry] = {
     "destroy": Entry("planner.cli.destroy", "Plan and apply the removal of everything managed"),
     "state": Entry("planner.cli.state", "Inspect state and its history; the rare repair"),
     "schema": Entry("planner.cli.schema", "Print the JSON Schema of fleet files"),
+    "reference": Entry("planner.cli.reference", "Print the reference of resource types: attributes, calls, inverses"),
     "graph": Entry("planner.cli.graph", "Print the graph of references, as dot or mermaid"),
     "output": Entry("planner.cli.output", "Print the fleet's outputs"),
     "version": Entry("planner.cli.version", "Print the version"),

@@ -42,6 +42,7 @@ def _wait(session: Any, call: Call) -> Attrs | None:
 
 
 def _overwrites(_before: Attrs | None, after: Attrs | None) -> str:
+    """Overwrites the disk that is named; what is on it is lost."""
     return f"overwrites disk {(after or {}).get('disk')}; what is on it is lost"
 
 

@@ -48,11 +48,11 @@ def validate(attributes: Attrs) -> Iterable[str]:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
-    """Asked of adapters that carry management only (see `Operation.disruptive`)."""
+    """Its address or MTU, where the adapter carries management (`Operation.disruptive` is asked there only)."""
     return "may cut management, which this adapter carries" if {"dhcp", "ip", "netmask", "mtu"} & set(now or {}) else ""
 
 
 def cuts_tag(before: Attrs | None, now: Attrs | None) -> str:
-    """The management tag; the other services do not carry management."""
+    """The management tag; the other services carry no management."""
     old, new = ((a or {}).get("services") or () for a in (before, now))
     return "may cut management" if ("management" in old) != ("management" in new) else ""  # type: ignore[operator]

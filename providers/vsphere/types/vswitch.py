@@ -89,7 +89,7 @@ def mtu_shrinks(before: Attrs, now: Attrs) -> bool:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
-    """Asked of vSwitches that carry management only (see `Operation.disruptive`)."""
+    """Its uplinks or MTU, where the vSwitch carries management (`Operation.disruptive` is asked there only)."""
     gone = released(before, now)
     why = [f"it gives up {', '.join(gone)}"] if gone else []
     if "mtu" in (now or {}) and (before or {}).get("mtu") != (now or {}).get("mtu"):
