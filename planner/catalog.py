@@ -139,6 +139,9 @@ class ResourceType:
     # Of a root that is no entity of the inventory (a role, a tag): which of these live has, and its attributes. It gets
     # the provider's session, and for each address what to know it by: what is recorded of it, then what is declared.
     look: Callable[[Any, Mapping[Address, Sequence[Attrs]]], Mapping[Address, Attrs]] | None = None
+    # What `read` needs and no property shows: (the host, names, its properties) → pseudo-path → value, by reading.
+    # Asked only of hosts on which such an object is declared or recorded; a fault leaves these objects unread.
+    ask: Callable[[Any, frozenset[str], Mapping[str, Any]], Mapping[str, Any]] | None = None
     # Of arrays among `paths`: the keys of the elements that reading these names needs, instead of the whole array.
     keys: Callable[[frozenset[str]], Mapping[str, frozenset[str]]] | None = None
     baseline: Mapping[str, Attrs] = field(default_factory=dict)  # objects of a newborn host, by name
@@ -151,7 +154,8 @@ class ResourceType:
     within: Mapping[str, str] = field(default_factory=dict)  # number → type below it: at most the number there
     shared: tuple[str, ...] = ()  # objects of one name are one object across hosts: these must agree (nfs: server)
     shared_within: str = ""  # root type inside which they are one (nfs: datacenter); "": the whole fleet
-    owns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # type → names it manages (ntp: service ntpd)
+    # type → names that it manages (ntp: service ntpd); as a mapping: only where that attribute of its own is declared
+    owns: Mapping[str, tuple[str, ...] | Mapping[str, str]] = field(default_factory=dict)
     validate: Callable[[Attrs], Iterable[str]] | None = None  # rules across fields: a sentence for each breach
     facts: tuple[str, ...] = ()  # computed values kept in state
     tested: tuple[str, ...] = ("twin",)

@@ -65,14 +65,17 @@ class Rules:
                     f"{value!r} is neither declared on this host nor part of a newborn host", kid,
                     suggest(value, known, "it has") or f"declare it under `{sibling}:`")
 
-    def _owned(self, instance: Instance, kid: Resource, owned_type: str, names: tuple[str, ...]) -> None:
+    def _owned(self, instance: Instance, kid: Resource, owned_type: str,
+               names: tuple[str, ...] | Mapping[str, str]) -> None:
         hanging = instance.hanging.get(owned_type, {})
         for name in names:
-            if name in hanging:
+            own = names[name] if isinstance(names, Mapping) else ""
+            if name in hanging and (not own or own in kid.attributes):
                 other = instance.address.under(owned_type, name)
                 place = self.problems.sources.mark(hanging[name][1])
                 self.problems.error("one fact with two owners", f"{kid.address} manages what {other} declares too",
-                                    place, f"remove {owned_type}.{name}, or `{kid.address.child_type}:`", other)
+                                    place, f"remove {owned_type}{name and '.'}{name}, or "
+                                    f"`{kid.address.child_type}{own and '.'}{own}:`", other)
 
     def _within(self, kid: Resource, kids: list[Resource], name: str, carrier: str) -> None:
         """A number that must not be above that of what the object is on (a VMkernel adapter's MTU)."""

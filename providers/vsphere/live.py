@@ -87,7 +87,19 @@ class LiveReader:
         why = unreadable(rows[0]) if rows else "vCenter does not know it"
         if why:
             raise ReadFailed("this host cannot be read", why)
-        return READERS[rtype](rows[0].props, frozenset({name})).get(name)
+        names = frozenset({name})
+        return READERS[rtype]({**rows[0].props, **self.asked(rtype, rows[0], names)}, names).get(name)
+
+    def asked(self, rtype: str, row: Row, names: frozenset[str]) -> Mapping[str, Any]:
+        """What reading these children needs beside properties. Raises faults, and ReadFailed."""
+        ask = CHILDREN[rtype].ask
+        return {} if ask is None or not names else ask(_View(self, row.obj), names, row.props)
+
+    def manager(self, host: Any, name: str) -> Any:
+        return self._resolver.manager(host, name)
+
+    def many(self, objects: Iterable[Any], *paths: str) -> list[Row]:
+        return self._collector.many(objects, *paths)
 
     # --- snapshot -----------------------------------------------------------------------------------------
 
@@ -102,7 +114,7 @@ class LiveReader:
         inventory = self._resolver.containers(fresh=fresh)
         paths = paths_for(union(wanted))
         rows, matched, diagnostics = self._matched(hosts, paths, only is None)
-        build = _Build(inventory, wanted, dict(self._vms(matched.values())),
+        build = _Build(self, inventory, wanted, dict(self._vms(matched.values())),
                        _out(rows, {row.moid: str(a) for a, row in matched.items()}) if only is None else {})
         for address in roots:
             if address.type != "host" and address in inventory.matched:
@@ -193,6 +205,29 @@ def unreadable(row: Row) -> str:
     return f"it could not be read ({'; '.join(bad[:3])})" if bad else ""
 
 
+class _View:
+    """`providers.vsphere.tools.HostView`."""
+
+    def __init__(self, reader: LiveReader, obj: Any) -> None:
+        self._reader = reader
+        self.obj = obj
+
+    def manager(self, name: str) -> Any:
+        return self._reader.manager(self.obj, name)
+
+    def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
+        for _, props in self.read_all([obj], *paths):
+            return props
+        return {}
+
+    def read_all(self, objects: Iterable[Any], *paths: str) -> list[tuple[Any, Mapping[str, Any]]]:
+        found = self._reader.many(objects, *paths)
+        for row in found:
+            for fault in row.missing.values():
+                raise fault
+        return [(row.obj, row.props) for row in found]
+
+
 class _Vm(NamedTuple):
     """`guest`: host name and address inside of it."""
 
@@ -203,12 +238,13 @@ class _Vm(NamedTuple):
 class _Build:
     """Collects live objects by address."""
 
-    def __init__(self, inventory: Inventory, wanted: Mapping[Address, Names], vms: Mapping[str, _Vm],
-                 out: Mapping[str, list[tuple[str, Mate]]]) -> None:
+    def __init__(self, reader: LiveReader, inventory: Inventory, wanted: Mapping[Address, Names],
+                 vms: Mapping[str, _Vm], out: Mapping[str, list[tuple[str, Mate]]]) -> None:
         self.objects: dict[Address, LiveObject] = {}
         self.hosts: dict[Address, LiveHost] = {}
         self.unread: dict[Address, str] = {}
         self.unmanaged: list[Address] = []
+        self._reader = reader
         self._inventory = inventory
         self._wanted = wanted
         self._vms = vms
@@ -231,13 +267,23 @@ class _Build:
         self._children(address, row)
 
     def _children(self, address: Address, row: Row) -> None:
+        from pyVmomi import vmodl
+
         wanted = self._wanted.get(address, {})
         for rtype, read in READERS.items():
             names = wanted.get(rtype)
             singleton = CHILDREN[rtype].singleton
             if names is None and rtype not in NAMED:
                 continue
-            for name, attributes in read(row.props, frozenset(names or ())).items():
+            try:
+                asked = self._reader.asked(rtype, row, frozenset(names or ()))
+            except (vmodl.MethodFault, ReadFailed) as problem:
+                why = faults.read_failed(rtype, problem)
+                self.unread.update((address.under(rtype, "" if singleton else n), f"{why.summary}: {why.detail}")
+                                   for n in names or ())
+                continue
+            props = {**row.props, **asked} if asked else row.props
+            for name, attributes in read(props, frozenset(names or ())).items():
                 child = Address(address.type, address.label, address.key, rtype, "" if singleton else name)
                 self.objects[child] = LiveObject(child, attributes)
                 if not names or name not in names:

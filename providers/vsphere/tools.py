@@ -41,6 +41,22 @@ class Tools(Protocol):
         """Remember the managed object that was just made for an address."""
 
 
+class HostView(Protocol):
+    """What a type's `ask` may use: readings of one host."""
+
+    obj: Any
+    """The HostSystem."""
+
+    def manager(self, name: str) -> Any:
+        """A manager object of that host, by its name in HostConfigManager. Raises ReadFailed where it has none."""
+
+    def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
+        """Property values of one managed object by path; unset ones are absent."""
+
+    def read_all(self, objects: Iterable[Any], *paths: str) -> list[tuple[Any, Mapping[str, Any]]]:
+        """The same for several objects of one type, in one query."""
+
+
 def pick(items: Iterable[Any] | None, name: str, field: str = "name") -> Any:
     """The item whose `field` is `name`; None where there is none."""
     return next((each for each in items or () if getattr(each, field) == name), None)
