@@ -20,7 +20,7 @@ def command(
                                         help="One resource type; without, all of them.")] = "",
     as_json: options.Json = False,
 ) -> int:
-    """Print what each resource type takes, calls, undoes and cannot undo, as Markdown; read off the catalogue."""
+    """Print the reference of resource types: attributes, calls, inverses. Markdown, read off the catalogue."""
     from planner.config.reference import reference
     from planner.config.reference_text import markdown, one
 
