@@ -9,20 +9,17 @@ MACs are lower case with colons; times are seconds since the epoch, UTC.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
-Plain: TypeAlias = dict[str, Any]
-"""A pyVmomi data object as JSON-like data: set properties only (see `plain.to_plain`)."""
+from providers.twin.parts import Document as Document
+from providers.twin.parts import Plain as Plain
+from providers.twin.parts.cluster import ClusterParts
 
 Power: TypeAlias = Literal["off", "booting", "on"]
 Connection: TypeAlias = Literal["connected", "disconnected", "notResponding"]
 FolderKind: TypeAlias = Literal["datacenter", "host", "vm", "datastore", "network"]
-
-
-class Document(msgspec.Struct, omit_defaults=True):
-    """Anything that the store keeps. Mutable: whoever changes one tells the store (`Store.save`)."""
 
 
 # --- the configuration of a running hypervisor --------------------------------------------------------------
@@ -142,6 +139,7 @@ class Box(Document, tag="machine", tag_field="kind"):
     ip: str = ""
     nics: list[str] = msgspec.field(default_factory=list)
     skew: float = 0.0  # seconds that its clock is ahead of vCenter's
+    evc: str = ""  # the highest EVC mode of its CPU; "" the newest of all
     problem: str = ""  # why the last boot did not end
     cut: bool = False  # runs, but answers nobody
     running: Hypervisor | None = None
@@ -178,6 +176,7 @@ class Cluster(Document, tag="cluster", tag_field="kind"):
     parent: str
     das: Plain = msgspec.field(default_factory=dict)
     drs: Plain = msgspec.field(default_factory=dict)
+    parts: ClusterParts = msgspec.field(default_factory=ClusterParts)
 
 
 class Host(Document, tag="host", tag_field="kind"):
@@ -208,6 +207,8 @@ class Vm(Document, tag="vm", tag_field="kind"):
     state: str = "connected"
     datastores: list[str] = msgspec.field(default_factory=list)  # ids
     networks: list[str] = msgspec.field(default_factory=list)  # port group names
+    vmx: str = ""  # "[datastore] folder/name.vmx"; "" derives it from its first datastore
+    cpu: str = ""  # EVC mode that it was started under; "" its host's whole CPU
     guest_name: str = ""  # as its tools tell
     guest_ip: str = ""
 
