@@ -16,6 +16,7 @@ import msgspec
 from providers.twin.parts import Document as Document
 from providers.twin.parts import Plain as Plain
 from providers.twin.parts.cluster import ClusterParts
+from providers.twin.parts.services import Settings
 
 Power: TypeAlias = Literal["off", "booting", "on"]
 Connection: TypeAlias = Literal["connected", "disconnected", "notResponding"]
@@ -97,6 +98,7 @@ class HostConfig(Document):
     services: dict[str, ServiceState] = msgspec.field(default_factory=dict)  # where not as newborn
     rulesets: dict[str, bool] = msgspec.field(default_factory=dict)  # where not as newborn
     options: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # where not as newborn
+    settings: Settings = msgspec.field(default_factory=Settings)
 
 
 class Account(Document):
