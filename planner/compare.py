@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from planner.catalog import Catalog, ResourceType
-from planner.model import Action, Attrs, Change, Diagnostic, SecretRef, Unknown
+from planner.model import Action, Attrs, Change, Diagnostic, SecretRef, Unknown, walk_secrets
 from planner.snapshot import same
 
 
@@ -85,14 +85,32 @@ def observed(rtype: ResourceType, attributes: Attrs) -> dict[str, Any]:
     return {k: v for k, v in attributes.items() if k in rtype.fields and not rtype.fields[k].computed}
 
 
-def changed_attributes(rtype: ResourceType, wanted: Attrs, found: Attrs, ignored: Iterable[str] = ()) -> list[str]:
-    """Names of attributes whose declared value live does not have, in schema order."""
-    candidates = [k for k, v in wanted.items()
-                  if rtype.fields[k].observed and k not in ignored and not same(v, found.get(k))]
+def written(rtype: ResourceType, name: str) -> bool:
+    """Whether a change of this attribute is a step: live shows it, or some update writes it unseen (a password)."""
+    return rtype.fields[name].observed or any(
+        name in o.attributes for o in rtype.operations if o.does == "update")
+
+
+def changed_attributes(rtype: ResourceType, wanted: Attrs, found: Attrs, ignored: Iterable[str] = (),
+                       recorded: Attrs | None = None) -> list[str]:
+    """Names of attributes whose declared value live does not have, in schema order.
+
+    What cannot be read back is compared with what was `recorded`, unless live says that it is none, or unknown. Where
+    nothing is recorded it differs: nobody knows whether the declared password is the one that holds.
+    """
+    candidates = [k for k, v in wanted.items() if k not in ignored and (
+        not same(v, found.get(k)) if rtype.fields[k].observed else
+        written(rtype, k) and not same(v, _unseen(k, found, recorded or {})))]
     if not candidates:
         return []
     position: Callable[[str], int] = list(rtype.fields).index
     return sorted(candidates, key=position)
+
+
+def _unseen(name: str, found: Attrs, recorded: Attrs) -> Any:
+    """A reference that live itself gives (to a key that the server keeps) is what undoing needs; it equals nothing."""
+    value = found.get(name)
+    return recorded.get(name) if name not in found or any(walk_secrets(value)) else value
 
 
 def differences(before: Attrs | None, after: Attrs | None) -> list[tuple[str, Any, Any]]:

@@ -290,8 +290,10 @@ class _Differ:
         if recorded.origin == "adopted" or rtype.setting or kept:
             why = "was adopted: stays as it is" if recorded.origin == "adopted" else "stays as it is"
             return Change(address, Action.FORGET, recorded.attributes, None, reason=why)
-        return Change(address, Action.DELETE, observed(rtype, found if found is not None else recorded.attributes),
-                      None, reason=self.inputs.leaving)
+        unseen = {k: v for k, v in recorded.attributes.items() if k in rtype.fields and not rtype.fields[k].observed
+                  and rtype.program is None}  # what making it again needs, and only state can tell
+        return Change(address, Action.DELETE, observed(rtype, {**unseen, **found} if found is not None else
+                                                       recorded.attributes), None, reason=self.inputs.leaving)
 
     def _create(self, rtype: ResourceType, resource: Resource, reason: str) -> Change:
         after = dict(resource.attributes)
@@ -313,7 +315,8 @@ class _Differ:
                 all(k in found and found[k] == v for k, v in wanted.items()):
             return None
         wanted = in_order(rtype, wanted)
-        changed = changed_attributes(rtype, wanted, found, resource.lifecycle.ignore_changes)
+        changed = changed_attributes(rtype, wanted, found, resource.lifecycle.ignore_changes,
+                                     recorded.attributes if recorded else None)
         before = {k: restrict(wanted[k], found[k]) for k in wanted if k in found}
         unseen = {k: v for k, v in (recorded.attributes if recorded else {}).items()
                   if k in wanted and k not in found and not rtype.fields[k].observed}  # what only state can tell

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from planner.catalog import Catalog, Draft, Operation, Program, ResourceType
+from planner.compare import written
 from planner.graph import CycleError, topological
 from planner.model import (
     Action,
@@ -162,7 +163,7 @@ def _create(rtype: ResourceType, change: Change) -> Iterable[Draft]:
     operation = _single(rtype, "create")
     made = {k: v for k, v in after.items() if k in operation.attributes}
     yield Draft(operation.name, None, made)
-    rest = {k: v for k, v in after.items() if k not in operation.attributes and rtype.fields[k].observed}
+    rest = {k: v for k, v in after.items() if k not in operation.attributes and written(rtype, k)}
     yield from _transitions(rtype, {**rtype.initial}, rest)
 
 
@@ -175,7 +176,7 @@ def _delete(rtype: ResourceType, before: Attrs) -> Iterable[Draft]:
 
 
 def _update(rtype: ResourceType, change: Change) -> Iterable[Draft]:
-    after = {k: v for k, v in (change.after or {}).items() if rtype.fields[k].observed}
+    after = {k: v for k, v in (change.after or {}).items() if written(rtype, k)}
     for draft in _transitions(rtype, change.before or {}, after):
         yield replace(draft, assumed=change.assumed)
 
@@ -352,13 +353,14 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
     operation = catalog.operations[draft.operation]
     marked = not placed.address.child_type or placed.address in management
     inverse = None
-    if operation.inverse:
+    why = operation.irreversible
+    lasting = why(draft.before, draft.after) if callable(why) else why
+    if operation.inverse and not lasting:
         way_back = _cuts(catalog.operations[operation.inverse], draft.after, draft.before) if marked else ""
         inverse = Inverse(operation.inverse, draft.after, draft.before, way_back)
     return Step(
         number, placed.address, operation.name, draft.before, draft.after, needs, draft.when, inverse,
-        operation.irreversible(draft.before, draft.after) if callable(operation.irreversible) else
-        operation.irreversible, _cuts(operation, draft.before, draft.after) if marked else "", operation.kind,
+        lasting, _cuts(operation, draft.before, draft.after) if marked else "", operation.kind,
         draft.assumed,
     )
 

@@ -245,10 +245,16 @@ class Run:
 
     def mismatch(self, step: Step, expected: Attrs | None, found: Attrs | None) -> str:
         """Words for how live differs from what a step expects; what cannot be read back (a password) is no part."""
+        return mismatch(self._visible(step, expected), found)
+
+    def _visible(self, step: Step, attributes: Attrs | None) -> Attrs | None:
         fields = self.engine.catalog.types[step.address.rtype].fields
-        visible = None if expected is None else {k: v for k, v in expected.items()
-                                                 if k not in fields or fields[k].observed}
-        return mismatch(visible, found)
+        return None if attributes is None else {k: v for k, v in attributes.items()
+                                                if k not in fields or fields[k].observed}
+
+    def blind(self, step: Step, before: Attrs | None, after: Attrs | None) -> bool:
+        """Whether live cannot tell if this took effect (only a password changes): then it is repeated, or undone."""
+        return before != after and self._visible(step, before) == self._visible(step, after)
 
     def where(self, step: Step, before: Attrs | None, after: Attrs | None, found: Attrs | None) -> Side:
         """Which side of a step live is on; "after" where the two cannot be told apart."""
