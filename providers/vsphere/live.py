@@ -98,6 +98,9 @@ class LiveReader:
     def manager(self, host: Any, name: str) -> Any:
         return self._resolver.manager(host, name)
 
+    def service(self, name: str) -> Any:
+        return self._resolver.service(name)
+
     def many(self, objects: Iterable[Any], *paths: str) -> list[Row]:
         return self._collector.many(objects, *paths)
 
@@ -120,8 +123,6 @@ class LiveReader:
             if address.type != "host" and address in inventory.matched:
                 moid = inventory.matched[address]
                 build.objects[address] = LiveObject(address, inventory.attributes(moid), moid)
-        looked = self._resolver.look(tools, (a for a in roots if a.type in LOOKS))
-        build.objects.update((a, LiveObject(a, attributes)) for a, attributes in looked.items())
         found, warnings = self._problems(inventory) if only is None else ({}, [])
         diagnostics += warnings
         diagnostics += [Diagnostic("error", "something else configures this cluster's hosts", "; ".join(found[moid]),
@@ -131,6 +132,8 @@ class LiveReader:
             self._resolver.keep(address, row.moid)
             build.host(address, row, _declared_mac(fleet, state, address),
                        found.get(row.moid, ()) + found.get(host_row(row).parent, ()))
+        looked = self._resolver.look(tools, (a for a in roots if a.type in LOOKS))
+        build.objects.update((a, LiveObject(a, attributes)) for a, attributes in looked.items())
         unmanaged: list[Address | str] = [*build.unmanaged]
         if only is None:
             known = {row.moid for row in matched.values()}
@@ -214,6 +217,9 @@ class _View:
 
     def manager(self, name: str) -> Any:
         return self._reader.manager(self.obj, name)
+
+    def service(self, name: str) -> Any:
+        return self._reader.service(name)
 
     def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
         for _, props in self.read_all([obj], *paths):

@@ -109,6 +109,13 @@ class Resolver:
             self._managers[key] = found
         return found
 
+    def service(self, name: str) -> Any:
+        """A manager object of vCenter itself. Raises ReadFailed where it has none of that name."""
+        found = getattr(self._link.content, name, None)
+        if found is None:
+            raise ReadFailed("this server does not offer a service", name, "use a vCenter that has it")
+        return found
+
     # --- looking up ---------------------------------------------------------------------------------------
 
     def find(self, address: Address, call: Call | None = None) -> Any:

@@ -239,6 +239,12 @@ class VsphereSession:
     def root_folder(self) -> Any:
         return self._link.content.rootFolder
 
+    def service(self, name: str) -> Any:
+        return self._resolver.service(name)
+
+    def looked(self, address: Address) -> Attrs | None:
+        return self._resolver.look(self, [address]).get(address)
+
     def host(self, call: Call) -> Any:
         return self._resolver.entity(call.address.root, call)
 
@@ -248,7 +254,7 @@ class VsphereSession:
     def entity(self, address: Any, call: Call) -> Any:
         return self._resolver.entity(address, call)
 
-    def find(self, address: Any, call: Call) -> Any:
+    def find(self, address: Any, call: Call | None) -> Any:
         return self._resolver.find(address, call)
 
     def keep(self, address: Address, obj: Any) -> None:

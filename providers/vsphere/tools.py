@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from planner.model import Attrs, StepFailed
+from planner.model import Address, Attrs, StepFailed
 from planner.ports import Call
 
 _ESCAPE = re.compile("%(2[fF]|5[cC]|25)")
@@ -27,6 +27,15 @@ class Tools(Protocol):
 
     def root_folder(self) -> Any:
         """vCenter's root folder."""
+
+    def service(self, name: str) -> Any:
+        """A manager object of vCenter itself, by its name in ServiceContent. Raises ReadFailed where it has none."""
+
+    def find(self, address: Any, call: Call | None) -> Any:
+        """As `entity`, but None where live has none."""
+
+    def looked(self, address: Address) -> Attrs | None:
+        """Attributes of a root that is no entity of the inventory; None where live has none."""
 
     def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
         """Property values of one managed object by path; unset ones are absent."""
@@ -49,6 +58,9 @@ class HostView(Protocol):
 
     def manager(self, name: str) -> Any:
         """A manager object of that host, by its name in HostConfigManager. Raises ReadFailed where it has none."""
+
+    def service(self, name: str) -> Any:
+        """A manager object of vCenter itself, by its name in ServiceContent. Raises ReadFailed where it has none."""
 
     def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
         """Property values of one managed object by path; unset ones are absent."""

@@ -18,9 +18,6 @@ MAINTENANCE, BOOTED = "runtime.inMaintenanceMode", "runtime.bootTime"
 class HostTools(Tools, Protocol):
     """What a vSphere session lends to these operations beyond `Tools`."""
 
-    def find(self, address: Any, call: Call) -> Any:
-        """The managed object of a root, or None where live has none."""
-
     def live_host(self, call: Call) -> Attrs | None:
         """A host's attributes and status as vCenter shows it; None where vCenter does not know it."""
 
