@@ -151,6 +151,14 @@ class ResourceType:
     key: str = ""  # field whose values must be unique across the fleet (host: mac)
     unique: tuple[str, ...] = ()  # more such fields (host: name; vmkernel: ip)
     distinct: tuple[str, ...] = ()  # values, or items of lists, that one sibling only may have (vswitch: uplinks)
+    pool: Mapping[str, str] = field(default_factory=dict)  # of `distinct`: what the items are, where other types take
+    # them, too (a physical NIC is an uplink of one switch, of whichever kind)
+    # A field with `replace` that does change in place where this says so of the two values.
+    moves: Mapping[str, Callable[[Any, Any], bool]] = field(default_factory=dict)
+    # Field that may name a root → (field of that root, sibling type that stands for that root's own root on this host):
+    # an adapter on a distributed port group stands on the host's membership of that group's switch.
+    over: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    known_by: str = ""  # field by which live objects get their labels, instead of by name (dvs: switch)
     within: Mapping[str, str] = field(default_factory=dict)  # number → type below it: at most the number there
     shared: tuple[str, ...] = ()  # objects of one name are one object across hosts: these must agree (nfs: server)
     shared_within: str = ""  # root type inside which they are one (nfs: datacenter); "": the whole fleet

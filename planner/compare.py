@@ -3,70 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from planner.catalog import Catalog, ResourceType
 from planner.model import Action, Attrs, Change, Diagnostic, SecretRef, Unknown, walk_secrets
+from planner.schema import names_root
 from planner.snapshot import same
 
+Key: TypeAlias = tuple[str, str]
+"""An object on one host: (type, name)."""
+Roots: TypeAlias = "Callable[[str], Attrs]"
+"""Attributes of a root, by its address as text; empty where nobody knows it."""
 
-def carriers(catalog: Catalog, objects: Mapping[tuple[str, str], Attrs]) -> set[tuple[str, str]]:
-    """(type, name) of everything that management traffic of one host runs over: vmk0, its port group, its vSwitch."""
-    found: set[tuple[str, str]] = set()
-    for key, attributes in objects.items():
-        services = attributes.get("services")
-        if isinstance(services, (list, tuple)) and "management" in services:
-            found.add(key)
+
+def below(catalog: Catalog, objects: Mapping[Key, Attrs], key: Key, roots: Roots) -> Iterable[Key]:
+    """What this object is built on: the siblings that it names, and those that stand for the roots that it names."""
+    rtype, attributes = catalog.types[key[0]], objects.get(key, {})
+    for attribute, sibling in rtype.siblings.items():
+        value = attributes.get(attribute)
+        if not (attribute in rtype.over and _elsewhere(rtype, attribute, value)):
+            yield sibling, str(value)
+    for attribute, (of, sibling) in rtype.over.items():
+        value = attributes.get(attribute)
+        if not _elsewhere(rtype, attribute, value):
+            continue
+        wanted, known = roots(str(value)).get(of), catalog.types[sibling].known_by
+        for kind, name in objects:  # of a root that nobody declared it is not known which one: any of them
+            if kind == sibling and (wanted is None or objects[kind, name].get(known) == wanted):
+                yield kind, name
+
+
+def _elsewhere(rtype: ResourceType, attribute: str, value: Any) -> bool:
+    return names_root(rtype.fields[attribute], value) or (isinstance(value, str) and value.startswith("path:"))
+
+
+def standing(catalog: Catalog, objects: Mapping[Key, Attrs], keys: Iterable[Key], roots: Roots) -> set[Key]:
+    """These objects and everything below them."""
+    found = set(keys)
     stack = list(found)
     while stack:
-        kind, name = stack.pop()
-        attributes = objects.get((kind, name), {})
-        for attribute, sibling in catalog.types[kind].siblings.items():
-            below = (sibling, str(attributes.get(attribute)))
-            if below not in found:
-                found.add(below)
-                stack.append(below)
+        for key in below(catalog, objects, stack.pop(), roots):
+            if key not in found:
+                found.add(key)
+                stack.append(key)
     return found
 
 
-def claimed_twice(attribute: str, changes: Iterable[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
-    """An item that a change claims while a sibling keeps it (an uplink of a vSwitch that nobody declares)."""
-    after: dict[str, Attrs] = dict(existing)
+def carriers(catalog: Catalog, objects: Mapping[Key, Attrs], roots: Roots) -> set[Key]:
+    """(type, name) of everything that management traffic of one host runs over: vmk0, its port group, its vSwitch."""
+    tagged = []
+    for key, attributes in objects.items():
+        services = attributes.get("services")
+        if isinstance(services, (list, tuple)) and "management" in services:
+            tagged.append(key)
+    return standing(catalog, objects, tagged, roots)
+
+
+def claimed_twice(attributes: Mapping[str, str], changes: Iterable[Change], existing: Mapping[Key, Attrs],
+                  ) -> Iterable[Diagnostic]:
+    """An item that a change claims while a sibling keeps it (an uplink of a vSwitch that nobody declares).
+
+    `attributes`: type → the attribute that holds such items; several types may draw on one pool of them.
+    """
+    changes = list(changes)
+    after: dict[Key, Attrs] = dict(existing)
     for change in changes:
+        key = change.address.rtype, change.address.name
         if change.action is Action.DELETE:
-            after.pop(change.address.name, None)
+            after.pop(key, None)
         elif change.action is not Action.FORGET:
-            after[change.address.name] = {**after.get(change.address.name, {}), **(change.after or {})}
-    owners: dict[str, list[str]] = {}
-    for name, attributes in after.items():
-        items = attributes.get(attribute)
+            after[key] = {**after.get(key, {}), **(change.after or {})}
+    owners: dict[str, list[Key]] = {}
+    for key, known in after.items():
+        items = known.get(attributes.get(key[0], ""))
         for item in items if isinstance(items, (list, tuple)) else ():
-            owners.setdefault(str(item), []).append(name)
+            owners.setdefault(str(item), []).append(key)
     for change in changes:
-        name = change.address.name
+        key = change.address.rtype, change.address.name
         for item, found in owners.items():
-            others = [o for o in found if o != name]
-            if name in found and others and change.action in (Action.CREATE, Action.UPDATE, Action.REPLACE):
+            others = [name if kind == key[0] else f"{kind} {name}" for kind, name in found if (kind, name) != key]
+            if key in found and others and change.action in (Action.CREATE, Action.UPDATE, Action.REPLACE):
                 yield Diagnostic(
-                    "error", "this is in use by a sibling", f"{item} of {attribute} stays with {', '.join(others)}",
-                    address=change.address, remedy=f"declare {others[0]} without {item}, or choose another")
+                    "error", "this is in use by a sibling",
+                    f"{item} of {attributes[key[0]]} stays with {', '.join(others)}", address=change.address,
+                    remedy=f"declare {others[0]} without {item}, or choose another")
 
 
-def undermined(catalog: Catalog, before: Mapping[tuple[str, str], Attrs], changes: Iterable[Change],
+def undermined(catalog: Catalog, before: Mapping[Key, Attrs], changes: Iterable[Change], roots: Roots,
                ) -> Iterable[Diagnostic]:
     """Removals that cannot go well: something stays on what is removed, or nothing is left that carries management."""
+    changes = list(changes)
     gone = {(c.address.rtype, c.address.name): c for c in changes if c.action in (Action.DELETE, Action.REPLACE)}
-    for key, attributes in before.items():
-        for attribute, sibling in () if key in gone else catalog.types[key[0]].siblings.items():
-            change = gone.get((sibling, str(attributes.get(attribute))))
+    after = dict(before)  # what moves away in time stays on nothing
+    for each in (c for c in changes if c.action is Action.UPDATE):
+        moved = each.address.rtype, each.address.name
+        after[moved] = {**after.get(moved, {}), **(each.after or {})}
+    for key in before:
+        for on in () if key in gone else below(catalog, after, key, roots):
+            change = gone.get(on)
             if change is not None:
                 yield Diagnostic(
                     "error", "something stays on what this plan removes", f"{key[0]} {key[1]!r} is on "
                     f"{change.address.name!r} ({change.reason})", address=change.address,
                     remedy=f"declare {key[0]}[\"{key[1]}\"] elsewhere, remove it from the host, or keep "
                            f"{change.address.name!r} as it is")
-    carrying = carriers(catalog, before)
-    if carrying and not carriers(catalog, {k: v for k, v in before.items() if k not in gone}):
+    carrying = carriers(catalog, before, roots)
+    if carrying and not carriers(catalog, {k: v for k, v in before.items() if k not in gone}, roots):
         for change in (c for k, c in gone.items() if k in carrying and "services" in (c.before or {})):
             yield Diagnostic(
                 "error", "this would cut the host off", f"{change.address.name} carries management, no other adapter "

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planner.catalog import Catalog, Program, ProgramInput, ResourceType
-from planner.compare import carriers, changed_attributes, claimed_twice, in_order, observed, undermined
+from planner.compare import (
+    Key,
+    below,
+    carriers,
+    changed_attributes,
+    claimed_twice,
+    in_order,
+    observed,
+    standing,
+    undermined,
+)
+from planner.handover import Standing
 from planner.model import (
     Action,
     Address,
@@ -55,6 +66,7 @@ class DiffResult:
     programs: Mapping[Address, Program]
     diagnostics: tuple[Diagnostic, ...] = ()
     management: frozenset[Address] = frozenset()  # changed objects that carry a host's management traffic
+    standing: Mapping[Address, Standing] = field(default_factory=dict)  # of changed objects on hosts
 
 
 def compute(inputs: DiffInputs) -> DiffResult:
@@ -72,6 +84,7 @@ class _Differ:
         self.hanging: dict[Address, dict[Address, None]] = {}  # what is declared or recorded on each root
         self.live_under: dict[Address, list[Address]] = {}
         self.management: set[Address] = set()
+        self.standing: dict[Address, Standing] = {}
 
     def run(self) -> DiffResult:
         for address in [*self.inputs.desired, *self.inputs.recorded]:
@@ -86,7 +99,9 @@ class _Differ:
                 self._put(self._object(root))
             else:
                 self._host(root, tuple(self.hanging[root]))
-        return DiffResult(self.changes, self.programs, tuple(self.diagnostics), frozenset(self.management))
+        self._check_roots()
+        return DiffResult(self.changes, self.programs, tuple(self.diagnostics), frozenset(self.management),
+                          self.standing)
 
     # --- hosts ----------------------------------------------------------------------------------------------
 
@@ -129,7 +144,7 @@ class _Differ:
             self._mark_restored(children)
         self._check_children(root, program, made)
         if changed:
-            carrying = self._management(root, program, made)
+            carrying = self._carrying(root, program, made)
             self.management |= {c.address for c in made if (c.address.rtype, c.address.name) in carrying}
 
     def _mark_restored(self, children: Iterable[Address]) -> None:
@@ -232,22 +247,38 @@ class _Differ:
             return []
         if program.reset:
             newborn = self._before(root, program)
-            kept = carriers(self.catalog, newborn)
+            kept = carriers(self.catalog, newborn, self._root)
             return [root.under(*key) for key in newborn if key not in kept and not self.catalog.types[key[0]].setting
                     and root.under(*key) not in self.inputs.desired]
         live = {a: self.inputs.live.objects[a].attributes for a in self.live_under.get(root, ())}
-        kept = carriers(self.catalog, {(a.rtype, a.name): v for a, v in live.items()})
+        kept = carriers(self.catalog, {(a.rtype, a.name): v for a, v in live.items()}, self._root)
         undeclared = (a for a in self.inputs.live.unmanaged if isinstance(a, Address) and a.root == root)
         return [a for a in undeclared if a in live and (a.rtype, a.name) not in kept]
 
-    def _management(self, root: Address, program: Program, made: Iterable[Change]) -> set[tuple[str, str]]:
-        """What carries management on this host, before or after: adapters with the tag, and what they are built on."""
+    def _carrying(self, root: Address, program: Program, made: Iterable[Change]) -> set[Key]:
+        """What carries management on this host, before or after: adapters with the tag, and what they are built on.
+
+        Notes on the way what each changed object is built on.
+        """
         before = self._before(root, program)
-        after = dict(before)
+        after, changed = dict(before), []
         for change in made:
             key = (change.address.rtype, change.address.name)
             after[key] = {**after.get(key, {}), **(change.after or {})}
-        return carriers(self.catalog, before) | carriers(self.catalog, after)
+            changed.append((change.address, key))
+        for address, key in changed:
+            then, now = (frozenset(root.under(*k) for k in standing(self.catalog, found, [key], self._root) if k != key)
+                         if key in found else frozenset() for found in (before, after))
+            self.standing[address] = Standing(then, now)
+        return carriers(self.catalog, before, self._root) | carriers(self.catalog, after, self._root)
+
+    def _root(self, text: str) -> Attrs:
+        """What is declared of a root, or what live has of it."""
+        if text.startswith("path:"):
+            return {}
+        address = Address.parse(text)
+        found = self.inputs.desired.get(address) or self.inputs.live.objects.get(address)
+        return found.attributes if found is not None else {}
 
     def _before(self, root: Address, program: Program) -> dict[tuple[str, str], Attrs]:
         """What a host has before its children's steps, by (type, name)."""
@@ -323,10 +354,11 @@ class _Differ:
         before |= unseen
         after = {k: v for k, v in wanted.items() if k not in resource.lifecycle.ignore_changes or k not in found}
         unknown = tuple(k for k, v in wanted.items() if contains_unknown(v))
-        if forced or any(rtype.fields[k].replace for k in changed):
+        fixed = [k for k in changed if rtype.fields[k].replace and not (
+            k in rtype.moves and rtype.moves[k](found.get(k), wanted[k]))]
+        if forced or fixed:
             created = self._create(rtype, resource, "")
-            why = "asked for by --replace" if forced else \
-                f"{', '.join(k for k in changed if rtype.fields[k].replace)} cannot be changed in place"
+            why = "asked for by --replace" if forced else f"{', '.join(fixed)} cannot be changed in place"
             return replace(created, action=Action.REPLACE, before={**unseen, **observed(rtype, found)}, reason=why)
         if changed:
             return Change(address, Action.UPDATE, before, after, unknown, adopted=adopted)
@@ -346,6 +378,8 @@ class _Differ:
         gone = {(a.rtype, a.name) for a in children
                 if a in self.changes and self.changes[a].action in (Action.REPLACE, Action.DELETE)}
         again = bool(gone)
+        objects = {(a.rtype, a.name): self.inputs.live.objects[a].attributes
+                   for a in (self.live_under.get(root, ()) if gone else ())}
         while again:
             again = False
             for address in children:
@@ -355,8 +389,11 @@ class _Differ:
                         (current is not None and current.action is Action.CREATE):
                     continue
                 rtype = self.catalog.types[address.rtype]
-                on = [str(found.attributes.get(f)) for f, t in rtype.siblings.items()
-                      if (t, str(found.attributes.get(f))) in gone]
+                if any(k in resource.attributes and moves(found.attributes.get(k), resource.attributes[k])
+                       for k, moves in rtype.moves.items()):
+                    continue  # it moves away, in place
+                on = [name for kind, name in below(self.catalog, objects, (address.rtype, address.name), self._root)
+                      if (kind, name) in gone]
                 if on:
                     created = self._create(rtype, resource, f"is on {on[0]}, which is replaced")
                     self.changes[address] = replace(created, action=Action.REPLACE,
@@ -367,18 +404,39 @@ class _Differ:
     def _check_children(self, root: Address, program: Program, changes: Iterable[Change]) -> None:
         changes = list(changes)
         if any(c.action in (Action.DELETE, Action.REPLACE) for c in changes):
-            self.diagnostics.extend(undermined(self.catalog, self._before(root, program), changes))
+            self.diagnostics.extend(undermined(self.catalog, self._before(root, program), changes, self._root))
         by_type: dict[str, list[Change]] = {}
         for change in changes:
             by_type.setdefault(change.address.rtype, []).append(change)
         for name, found in by_type.items():
             rtype = self.catalog.types[name]
-            if rtype.check is None and not rtype.distinct:
-                continue
-            live = [a for a in self.live_under.get(root, ()) if a.rtype == name]
-            existing = rtype.baseline if program.reset else {
-                a.name: self.inputs.live.objects[a].attributes for a in live}
             if rtype.check is not None:
+                live = [a for a in self.live_under.get(root, ()) if a.rtype == name]
+                existing = rtype.baseline if program.reset else {
+                    a.name: self.inputs.live.objects[a].attributes for a in live}
                 self.diagnostics.extend(rtype.check(found, existing))
+        self._check_claims(root, program, changes)
+
+    def _check_claims(self, root: Address, program: Program, changes: Sequence[Change]) -> None:
+        """Items that one object only may have: of a type, or of all types that draw on one pool."""
+        pools: dict[Any, dict[str, str]] = {}
+        for rtype in self.catalog.children(root.type):
             for attribute in rtype.distinct:
-                self.diagnostics.extend(claimed_twice(attribute, found, existing))
+                pools.setdefault(rtype.pool.get(attribute) or (rtype.name, attribute), {})[rtype.name] = attribute
+        before: Mapping[Key, Attrs] | None = None
+        for attributes in pools.values():
+            found = [c for c in changes if c.address.rtype in attributes]
+            if found:
+                before = before if before is not None else self._before(root, program)
+                mine = {key: v for key, v in before.items() if key[0] in attributes}
+                self.diagnostics.extend(claimed_twice(attributes, found, mine))
+
+    def _check_roots(self) -> None:
+        """Rules among roots of one type (but hosts), at plan."""
+        for rtype in self.catalog.types.values():
+            if rtype.check is None or rtype.parent or rtype.program is not None:
+                continue
+            found = [c for c in self.changes.values() if c.address.rtype == rtype.name]
+            if found:
+                self.diagnostics.extend(rtype.check(found, {
+                    str(a): o.attributes for a, o in self.inputs.live.objects.items() if a.rtype == rtype.name}))

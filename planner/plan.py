@@ -123,7 +123,8 @@ def build_plan(inputs: PlanInputs) -> Plan:
         raise FleetError(*diagnostics)
     stale = {a: r.attributes for a, r in recorded.items() if a.child_type}
     try:
-        steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale, result.management)
+        steps = compile_steps(inputs.catalog, result.changes, result.programs, desired, stale, result.management,
+                              result.standing)
     except FleetError as error:
         raise FleetError(*(_placed(d, fleet) for d in error.diagnostics)) from error
     void = frozenset(a for a, p in result.programs.items() if p.reborn or (p.reset and p.roll is None))

@@ -28,6 +28,7 @@ from planner.model import (
     contains_unknown,
 )
 from planner.plan import PlanInputs, build_plan
+from planner.schema import names_root
 
 BOOTS = ("boot", "manual")
 NEWER = ("joined", "born")
@@ -147,8 +148,8 @@ def as_applied(catalog: Catalog, resource: StateResource, *, exclusive: bool = F
     fields = catalog.types[resource.address.rtype].fields
     attributes = {k: v for k, v in resource.attributes.items()
                   if k in fields and not fields[k].computed and not contains_unknown(v)}
-    refers = tuple(Address.parse(v) for k, v in attributes.items()
-                   if fields[k].kind == "ref" and isinstance(v, str) and v and not v.startswith("path:"))
+    refers = tuple(Address.parse(str(v)) for k, v in attributes.items()
+                   if names_root(fields[k], v))
     return Resource(resource.address, attributes, refers, exclusive=exclusive)
 
 

@@ -23,7 +23,7 @@ class Field:
     `unordered`: a list that compares and is normalised as a sorted set. `replace`: a change of it is a
     replacement. `computed`: only live knows it; files refer to it and cannot set it. `observed` is False for
     what cannot be read back (a password): it is compared with state, never with live. `lone`: a list of one item may
-    be written without brackets.
+    be written without brackets. A string with `to` takes a reference to one of these types as well as text.
     """
 
     kind: Kind
@@ -74,6 +74,13 @@ def reference(doc: str, *to: str, required: bool = False, replace: bool = False)
 def secret(doc: str, *, required: bool = False) -> Field:
     """Only a `secret("…")` reference is accepted, never a literal."""
     return Field("secret", doc, required, observed=False)
+
+
+def names_root(field: Field | None, value: object) -> bool:
+    """Whether this value of a field is the address of another resource, as text."""
+    if field is None or not isinstance(value, str) or not value or value.startswith("path:"):
+        return False
+    return field.kind == "ref" or any(value.startswith(f"{kind}.") for kind in field.to)
 
 
 def computed(doc: str) -> Field:

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from planner.catalog import Catalog
 from planner.graph import closure
 from planner.model import Address, Attrs, Diagnostic, Fleet, FleetError, StateResource
+from planner.schema import names_root
 
 Needs = dict[Address, set[Address]]
 
@@ -71,16 +72,18 @@ def _needs(catalog: Catalog, fleet: Fleet, recorded: Mapping[Address, StateResou
 
 def _inside(catalog: Catalog, address: Address, attributes: Attrs) -> set[Address]:
     """The roots that this one is in (a host's cluster), as state recorded them."""
-    values = (attributes.get(n) for n, f in catalog.types[address.rtype].fields.items() if f.kind == "ref")
-    return {Address.parse(v) for v in values if isinstance(v, str) and v and not v.startswith("path:")}
+    fields = catalog.types[address.rtype].fields
+    return {Address.parse(str(attributes[n])) for n, f in fields.items() if names_root(f, attributes.get(n))}
 
 
 def _built_on(catalog: Catalog, address: Address, attributes: Attrs) -> set[Address]:
     """The siblings that this object names (a port group's vSwitch)."""
     if not address.child_type:
         return set()
-    named = ((sibling, attributes.get(field)) for field, sibling in catalog.types[address.rtype].siblings.items())
-    return {address.root.under(sibling, name) for sibling, name in named if isinstance(name, str)}
+    rtype = catalog.types[address.rtype]
+    named = ((rtype.fields[field], sibling, attributes.get(field)) for field, sibling in rtype.siblings.items())
+    return {address.root.under(sibling, name) for field, sibling, name in named
+            if isinstance(name, str) and not names_root(field, name)}
 
 
 def check_asked(catalog: Catalog, fleet: Fleet, recorded: Collection[Address], names: Iterable[Address],

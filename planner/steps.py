@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from planner.catalog import Catalog, Draft, Operation, Program, ResourceType
 from planner.compare import written
 from planner.graph import CycleError, topological
+from planner.handover import Placed as _Placed
+from planner.handover import Standing, in_safe_order
 from planner.model import (
     Action,
     Address,
@@ -26,28 +28,19 @@ from planner.model import (
     Step,
     Unknown,
 )
+from planner.schema import names_root
 from planner.snapshot import restrict, same
 from planner.turns import in_turn
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A draft with its address and its place on its host."""
-
-    address: Address
-    draft: Draft
-    early: bool
-    rank: tuple[Any, ...]
-    releases: tuple[tuple[Address, Attrs], ...] = ()  # what a reborn host is rid of, once vCenter has seen it anew
-
-
 def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs: Mapping[Address, Program],
                   desired: Mapping[Address, Resource], stale: Mapping[Address, Attrs] | None = None,
-                  management: frozenset[Address] = frozenset()) -> tuple[Step, ...]:
+                  management: frozenset[Address] = frozenset(),
+                  standing: Mapping[Address, Standing] | None = None) -> tuple[Step, ...]:
     """All steps, in an order that respects every `needs`. Raises FleetError where no operation can make a change.
 
     `stale`: what vCenter may still believe of objects on hosts that lost everything (recorded, by address).
-    `management`: objects that carry a host's management traffic.
+    `management`: objects that carry a host's management traffic. `standing`: what changed objects are built on.
     """
     rid: dict[Address, list[tuple[Address, Attrs]]] = {}
     for address, attributes in (stale or {}).items():
@@ -61,7 +54,8 @@ def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs:
         if change.address.child_type:
             children.setdefault(change.address.root, []).append(change)
     for root in roots:
-        for part, placed in _chains(catalog, root, changes.get(root), programs.get(root), children.get(root, [])):
+        for part, placed in _chains(catalog, root, changes.get(root), programs.get(root), children.get(root, []),
+                                    standing or {}, management):
             if placed:
                 head = len(programs[root].head) if root in programs else 0
                 if head and root in rid and programs[root].reset:
@@ -83,7 +77,8 @@ def _release(chain: list[_Placed], program: Program, change: Change | None,
 
 
 def _chains(catalog: Catalog, root: Address, change: Change | None, program: Program | None,
-            children: Sequence[Change]) -> Iterable[tuple[str, list[_Placed]]]:
+            children: Sequence[Change], standing: Mapping[Address, Standing],
+            management: frozenset[Address]) -> Iterable[tuple[str, list[_Placed]]]:
     """The root's chains of steps: "down" (removal) before "up" (creation), where a replacement has both."""
     if program is None:
         if change is None:
@@ -98,6 +93,7 @@ def _chains(catalog: Catalog, root: Address, change: Change | None, program: Pro
     if not program.window and any(catalog.operations[p.draft.operation].window for p in middle):
         raise FleetError(f"the steps of {root} need maintenance mode, and its program opens no window")
     ordered = sorted(_split_swaps(catalog, middle), key=lambda p: (not p.early, p.rank))
+    ordered = in_safe_order(catalog, ordered, standing, management)
     chain = [*(_Placed(root, d, False, ()) for d in program.head), *ordered,
              *(_Placed(root, d, False, ()) for d in program.tail)]
     leaving = change is not None and change.action is Action.DELETE
@@ -240,15 +236,18 @@ def _split_swaps(catalog: Catalog, placed: Sequence[_Placed]) -> Iterable[_Place
 
     An early update that also gains items still owned by a sibling would otherwise depend on itself.
     """
-    owned = {(p.address.rtype, k, item): p.address for p in placed if p.draft.before
-             for k, v in p.draft.before.items() if isinstance(v, (list, tuple)) for item in v}
+    def pool(p: _Placed, key: str) -> tuple[str, str]:
+        return catalog.types[p.address.rtype].pool.get(key) or p.address.rtype, key
+
+    owned = {(pool(p, k), item): p.address for p in placed if p.draft.before
+             for k, v in p.draft.before.items() if isinstance(v, (list, tuple)) for item in map(str, v)}
     for p in placed:
         before, after = p.draft.before, p.draft.after
         if not p.early or not before or not after:
             yield p
             continue
         taken = [k for k, v in after.items() if isinstance(v, (list, tuple)) and any(
-            owned.get((p.address.rtype, k, item), p.address) != p.address
+            owned.get((pool(p, k), str(item)), p.address) != p.address
             for item in v if item not in _list(before.get(k)))]
         if not taken:
             yield p
@@ -269,6 +268,10 @@ def _chain_needs(catalog: Catalog, chains: Mapping[tuple[Address, str], Any], ch
     """Which chain waits for which: creations for what they refer to, removals for what refers to them."""
     needs: dict[tuple[Address, str], set[tuple[Address, str]]] = {chain: set() for chain in chains}
     hanging: dict[Address, list[Resource]] = {}
+    left: dict[Address, list[Address]] = {}  # what objects on a host referred to
+    for one in changes.values():
+        if one.address.child_type and one.before:
+            left.setdefault(one.address.root, []).extend(_referred(catalog, one.address, one.before))
     for address, resource in desired.items():
         if resource.references:
             hanging.setdefault(address.root, []).append(resource)
@@ -280,18 +283,18 @@ def _chain_needs(catalog: Catalog, chains: Mapping[tuple[Address, str], Any], ch
             if (target, "up") in needs and (root, "up") in needs:
                 needs[root, "up"].add((target, "up"))
         change = changes.get(root)
-        for target in _referred(catalog, root, change.before if change else None):
+        referred = [*_referred(catalog, root, change.before if change else None), *left.get(root, ())]
+        for target in referred:
             for part in ("up", "down"):  # whoever leaves, or moves away, goes before its old parent does
                 if (target, "down") in needs and (root, part) in needs and (target, "up") not in needs:
                     needs[target, "down"].add((root, part))
     return needs
 
 
-def _referred(catalog: Catalog, root: Address, before: Attrs | None) -> Iterable[Address]:
+def _referred(catalog: Catalog, address: Address, before: Attrs | None) -> Iterable[Address]:
     for name, value in (before or {}).items():
-        declared = catalog.types[root.type].fields.get(name)
-        if declared is not None and declared.kind == "ref" and isinstance(value, str) and not value.startswith("path:"):
-            yield Address.parse(value)
+        if names_root(catalog.types[address.rtype].fields.get(name), value):
+            yield Address.parse(str(value)).root
 
 
 def _number(catalog: Catalog, chains: Mapping[tuple[Address, str], list[_Placed]],

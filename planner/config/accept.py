@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from planner.config.checks import RANGES, TEXT, Refused
@@ -82,10 +83,15 @@ def accepts(field: Field, name: str) -> Accept:
 
 def _accept_string(field: Field, name: str) -> Accept:
     verify = text_check(field, name)
+    refer = _accept_ref(field, name)
 
     def accept(value: Any, at: int, scope: Scope) -> Any:
+        if field.to and isinstance(value, Reference):
+            return refer(value, at, scope)
         if isinstance(value, str):
             text = value
+            if any(text.startswith(f"{kind}.") for kind in field.to):
+                raise must_be_expression(replace(field, kind="ref"), name, text)
         elif type(value) in (int, float):
             text = str(value)
         else:

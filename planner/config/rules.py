@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from planner.catalog import ResourceType
 from planner.config.blocks import Instance, Table
@@ -12,6 +12,10 @@ from planner.config.nodes import POISON
 from planner.config.problems import Problems, path_text, suggest
 from planner.graph import CycleError, topological
 from planner.model import Address, Resource, Unknown
+from planner.schema import names_root
+
+Claims: TypeAlias = dict[tuple[str, str, str], tuple[str, str]]
+"""(type or pool, field, item) → the (type, name) that took it."""
 
 
 class Rules:
@@ -36,14 +40,15 @@ class Rules:
         if table.unique:
             self._repeated(own, table)
         self._named(own, table)
-        claims: dict[tuple[str, str, str], str] = {}
+        claims: Claims = {}
         for kid in kids:
             kid_table = tables[kid.address.child_type]
             if kid.references:
                 self._references(kid)
             for name, sibling, newborn in kid_table.siblings:
                 value = kid.attributes.get(name)
-                if type(value) is str and value not in newborn and value not in instance.hanging.get(sibling, ()):
+                if type(value) is str and value not in newborn and value not in instance.hanging.get(sibling, ()) and \
+                        not names_root(kid_table.rtype.fields[name], value):
                     self._missing(kid, name, sibling, value, [*newborn, *instance.hanging.get(sibling, ())])
             if kid_table.unique:
                 self._repeated(kid, kid_table)
@@ -127,18 +132,20 @@ class Rules:
                         f"{first} and {resource.address} are both called {name!r}", resource,
                         "rename one, or remove it: each object has one declaration")
 
-    def _distinct(self, kid: Resource, name: str, claims: dict[tuple[str, str, str], str]) -> None:
-        items = kid.attributes.get(name)
+    def _distinct(self, kid: Resource, name: str, claims: Claims) -> None:
+        items, rtype = kid.attributes.get(name), self.bodies.tables[kid.address.child_type].rtype
         for item in items if isinstance(items, list) else [items]:
-            if isinstance(item, str):
-                first = claims.setdefault((kid.address.child_type, name, item), kid.address.child)
-                if first == kid.address.child:
+            if isinstance(item, str) and not names_root(rtype.fields[name], item):
+                first = claims.setdefault((rtype.pool.get(name) or kid.address.child_type, name, item),
+                                          (kid.address.child_type, kid.address.child))
+                if first == (kid.address.child_type, kid.address.child):
                     continue
                 several = isinstance(items, list)
                 what = kid.address.child_type
-                self._error(f"{name}: one item in two {what} objects" if several else
-                            f"two {what} objects with one {name}",
-                            f"{item!r} belongs to {first!r} already, and {kid.address.child!r} takes it too", kid,
+                owner = repr(first[1]) if first[0] == what else f"{first[0]} {first[1]!r}"
+                self._error(f"{name}: one item in two {what} objects" if several and first[0] == what else
+                            f"{name}: one item with two owners" if several else f"two {what} objects with one {name}",
+                            f"{item!r} belongs to {owner} already, and {kid.address.child!r} takes it too", kid,
                             "remove it from one of them" if several else
                             f"a host takes one {what} on each {name}: name another")
 
@@ -171,19 +178,22 @@ class Rules:
             resource = found
         return ""
 
-    def _newborn(self, instance: Instance, claims: Mapping[tuple[str, str, str], str]) -> None:
+    def _newborn(self, instance: Instance, claims: Claims) -> None:
         """What a newborn host has and the file does not set keeps its items: a claim on them would collide."""
-        for (type_name, name, item), owner in claims.items():
-            for other, attributes in self.bodies.tables[type_name].rtype.baseline.items():
+        for (kind, name, item), (type_name, owner) in claims.items():
+            drawing = [type_name] if kind in self.bodies.tables else [
+                t.rtype.name for t in self.bodies.tables.values() if t.rtype.pool.get(name) == kind]
+            for near, other, attributes in ((k, n, a) for k in drawing
+                                            for n, a in self.bodies.tables[k].rtype.baseline.items()):
                 held = attributes.get(name)
-                if other == owner or item not in (held if isinstance(held, list) else [held]):
+                if (near, other) == (type_name, owner) or item not in (held if isinstance(held, list) else [held]):
                     continue
-                declared = self.bodies.resources.get(instance.address.under(type_name, other))
+                declared = self.bodies.resources.get(instance.address.under(near, other))
                 if declared is None or name not in declared.attributes:
                     self.problems.warning(
                         f"{name}: an item that a newborn host uses elsewhere",
                         f"{instance.address}: {item!r} goes to {owner!r}, but a newborn host has it on {other!r}",
-                        instance.block.at, f"declare {type_name}.{other} with {name} that leave it out"
+                        instance.block.at, f"declare {near}.{other} with {name} that leave it out"
                         if isinstance(held, list) else f"use another {name} for {owner}")
 
     # --- order --------------------------------------------------------------------------------------------

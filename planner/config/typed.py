@@ -44,13 +44,13 @@ def reader(field: Field, name: str) -> Reader:
 
 def _string_reader(field: Field, name: str) -> Reader:
     verify = text_check(field, name)
-    free = not field.enum and field.check not in TEXT
+    free = not field.enum and field.check not in TEXT and not field.to
     slow = _scalar_reader(field, name)
 
     def read(node: Node, scope: Scope) -> Any:
         if type(node) is Scalar:
             text = node.text
-            if "${" not in text and (node.at & 3 or text not in WORDS):
+            if "${" not in text and (node.at & 3 or text not in WORDS) and not field.to:
                 if free:
                     return text
                 try:
