@@ -56,7 +56,24 @@ def _containers(house: House) -> list[tuple[str, dict[str, Any]]]:
         elif isinstance(each, Folder):
             found.append((path, {"type": "folder", "holds": each.holds}))
         elif isinstance(each, Cluster):
-            found.append((path, {"type": "cluster", "das": _sorted(each.das), "drs": _sorted(each.drs)}))
+            found.append((path, {"type": "cluster", "das": _sorted(each.das), "drs": _sorted(each.drs),
+                                 "parts": _cluster_parts(house, each)}))
+    return found
+
+
+def _cluster_parts(house: House, cluster: Cluster) -> dict[str, Any]:
+    """Members by name: they get other ids when they are registered again. Keys of rules are counters."""
+    def named(ids: list[str]) -> list[str]:
+        documents = (house.inventory.docs.get(each) for each in ids)
+        return sorted(each.name for each in documents if isinstance(each, (Host, Vm, Datastore)))
+
+    found: dict[str, Any] = _sorted(cluster.parts)
+    found["failover"], found["heartbeat"] = named(cluster.parts.failover), named(cluster.parts.heartbeat)
+    for name, group in cluster.parts.groups.items():
+        found["groups"][name]["members"] = named(group.members)
+    for name, rule in cluster.parts.rules.items():
+        found["rules"][name] |= {"vms": named(rule.vms), "key": 0}
+    found.pop("keys")
     return found
 
 

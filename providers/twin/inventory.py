@@ -181,6 +181,10 @@ class Inventory:
         del self.docs[document.id]
         self._dirty.pop(document.id, None)
         self._gone[document.id] = None
+        for store in document.datastores if isinstance(document, Vm) else ():
+            left = self.get(store, Datastore)
+            if left is not None and not self._used.get(store) and not self._vms_of(store):
+                self.remove(left)
 
     def rename(self, document: Entity, name: str) -> None:
         self._unindex(document)
@@ -272,9 +276,13 @@ class Inventory:
         if isinstance(found, Datastore) and host.id in found.hosts:
             found.hosts.remove(host.id)
             self.mark(found)
-        if not users and isinstance(found, (Network, Datastore)):
+        if not users and isinstance(found, (Network, Datastore)) and not self._vms_of(identity):
             self._used.pop(identity, None)
             self.remove(found)
+
+    def _vms_of(self, store: str) -> bool:
+        """Whether a registered VM is on that datastore: then vCenter knows it, although no host has it."""
+        return any(store in each.datastores for each in self.docs.values() if isinstance(each, Vm))
 
     def _network(self, datacenter: Datacenter, name: str) -> Network:
         found = self._names.get(datacenter.network, {}).get(name)

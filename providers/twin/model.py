@@ -15,7 +15,9 @@ import msgspec
 
 from providers.twin.parts import Document as Document
 from providers.twin.parts import Plain as Plain
+from providers.twin.parts.access import Access, SiteAccess
 from providers.twin.parts.cluster import ClusterParts
+from providers.twin.parts.network import Networking
 from providers.twin.parts.services import Settings
 
 Power: TypeAlias = Literal["off", "booting", "on"]
@@ -46,7 +48,7 @@ class Portgroup(Document):
 
 
 class Vnic(Document):
-    """A VMkernel adapter. With `dhcp`, `ip` and `netmask` hold the lease."""
+    """A VMkernel adapter. With `dhcp`, `ip` and `netmask` hold the lease. `ip6`: what was set, as ADDRESS/PREFIX."""
 
     portgroup: str
     mac: str = ""
@@ -57,6 +59,10 @@ class Vnic(Document):
     stack: str = "defaultTcpipStack"
     gateway: str = ""
     services: list[str] = msgspec.field(default_factory=list)  # nicType names, sorted
+    gateway6: str = ""
+    ip6: list[str] = msgspec.field(default_factory=list)
+    dhcp6: bool = False
+    autoconf: bool = False
 
 
 class Nfs(Document):
@@ -99,6 +105,8 @@ class HostConfig(Document):
     rulesets: dict[str, bool] = msgspec.field(default_factory=dict)  # where not as newborn
     options: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # where not as newborn
     settings: Settings = msgspec.field(default_factory=Settings)
+    access: Access = msgspec.field(default_factory=Access)
+    network: Networking = msgspec.field(default_factory=Networking)
 
 
 class Account(Document):
@@ -144,6 +152,7 @@ class Box(Document, tag="machine", tag_field="kind"):
     evc: str = ""  # the highest EVC mode of its CPU; "" the newest of all
     problem: str = ""  # why the last boot did not end
     cut: bool = False  # runs, but answers nobody
+    vlans: list[int] | None = None  # that the site's switches carry from here to vCenter; None: all
     running: Hypervisor | None = None
     disk: Hypervisor | None = None  # an installed system that does not run now
 
@@ -182,7 +191,8 @@ class Cluster(Document, tag="cluster", tag_field="kind"):
 
 
 class Host(Document, tag="host", tag_field="kind"):
-    """A host as vCenter knows it. `seen` is vCenter's copy of what ran when contact was lost."""
+    """A host as vCenter knows it. `seen` is vCenter's copy of what ran when contact was lost; `ip` the address by which
+    it is connected."""
 
     id: str
     name: str
@@ -236,6 +246,15 @@ class Network(Document, tag="network", tag_field="kind"):
     parent: str
 
 
+class VmFile(Document):
+    """What the files of a virtual machine that nobody has registered say. `datastores` by name."""
+
+    name: str
+    uuid: str = ""
+    datastores: list[str] = msgspec.field(default_factory=list)
+    networks: list[str] = msgspec.field(default_factory=list)
+
+
 class Site(Document, tag="site", tag_field="kind"):
     """The twin itself: counters, what exports cannot be reached, the licence keys it was given."""
 
@@ -245,6 +264,8 @@ class Site(Document, tag="site", tag_field="kind"):
     seeded: str = ""  # digest of the seed that was applied
     unreachable: list[str] = msgspec.field(default_factory=list)  # "server:/path", "server:*"
     settings: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # vCenter's advanced settings
+    access: SiteAccess = msgspec.field(default_factory=SiteAccess)
+    files: dict[str, VmFile] = msgspec.field(default_factory=dict)  # path of a .vmx file → whose it is
 
 
 Kept: TypeAlias = Box | Folder | Datacenter | Cluster | Host | Vm | Datastore | Network | Site

@@ -13,6 +13,7 @@
         root_password: text                   # only a digest is kept; without it the empty one of a newborn
         version: 8.0.3
         build: "24022510"
+        evc: intel-broadwell                  # the highest EVC mode of its CPU
         config:                               # deviations from a newborn host, in the fleet file's own words
           vswitch: {vSwitch1: {uplinks: [vmnic1], mtu: 9000}}
           portgroup: {vMotion: {vswitch: vSwitch1, vlan: 20}}
@@ -27,6 +28,7 @@
       dc0/san1: {hosts: [esx03.lab.example]}  # VMFS volumes; NFS ones come with the hosts' mounts
     vms:
       web1: {host: esx03.lab.example, datastores: [images], networks: [VM Network], power: "on"}
+      lost: {host: esx03.lab.example, state: orphaned, vmx: "[images] lost/lost.vmx"}
       vc: {host: esx03.lab.example, guest: {name: vc.lab.example, ip: 10.0.0.5}}  # what its tools tell
     exports: {unreachable: ["nas9.lab.example:/export/gone", "nas8.lab.example:*"]}
     machines:
@@ -122,6 +124,15 @@ def _containers(house: House, seed: Seed) -> None:
             made.drs = {"enabled": True, "defaultVmBehavior": cluster.drs.automation}
         if cluster.ha.enabled:
             made.das = {"enabled": True, "admissionControlEnabled": cluster.ha.admission_control}
+        made.parts.evc = _evc_mode(cluster.evc, ("clusters", path, "evc"))
+
+
+def _evc_mode(mode: str, where: Where) -> str:
+    from providers.twin.objects.evc import known
+
+    if mode and not known(mode):
+        raise SeedError(where, f"{mode!r} is no EVC mode", "write it as intel-broadwell or amd-zen2")
+    return mode
 
 
 def _host_folder(house: House, path: str) -> Folder:
@@ -145,6 +156,7 @@ def _host(house: House, name: str, seed: HostSeed) -> None:
     box = house.inventory.need(host.mac, Box)
     if box.running is None:
         raise AssertionError(f"{name} is not running")
+    box.evc = _evc_mode(seed.evc, ("hosts", name, "evc"))
     deviate(box, box.running.config, seed.config, ("hosts", name, "config"))
     box.running.maintenance = seed.maintenance
     house.inventory.attach(host, box.running.config)
@@ -252,12 +264,15 @@ def _vm(house: House, name: str, seed: VmSeed) -> None:
         stores.append(store.id)
     if seed.power not in ("on", "off"):
         raise SeedError(("vms", name, "power"), f"{seed.power!r} is no power", 'write "on" or "off"')
+    if seed.state not in ("connected", "orphaned"):
+        raise SeedError(("vms", name, "state"), f"{seed.state!r} is none of connected, orphaned")
     gone = host.connection != "connected"
     house.inventory.put(Vm(
         house.inventory.new_id("vm-"), name, datacenter.vm, host.id,
         uuid=house.derived_uuid("vm", name),
         power="poweredOn" if seed.power == "on" and not gone else "poweredOff",
-        datastores=stores, networks=list(seed.networks), guest_name=seed.guest.name, guest_ip=seed.guest.ip,
+        state=seed.state, datastores=stores, networks=list(seed.networks), vmx=seed.vmx, guest_name=seed.guest.name,
+        guest_ip=seed.guest.ip,
     ))
 
 

@@ -22,6 +22,7 @@ class HaSeed(_Strict):
 class ClusterSeed(_Strict):
     drs: DrsSeed = msgspec.field(default_factory=DrsSeed)
     ha: HaSeed = msgspec.field(default_factory=HaSeed)
+    evc: str = ""
 
 
 class SwitchSeed(_Strict):
@@ -93,6 +94,7 @@ class HostSeed(_Strict):
     root_password: str | None = None
     version: str = ""
     build: str = ""
+    evc: str = ""
     config: ConfigSeed = msgspec.field(default_factory=ConfigSeed)
 
 
@@ -110,6 +112,8 @@ class VmSeed(_Strict):
     datastores: list[str] = msgspec.field(default_factory=list)
     networks: list[str] = msgspec.field(default_factory=list)
     power: str = "off"
+    state: str = "connected"
+    vmx: str = ""
     guest: GuestSeed = msgspec.field(default_factory=GuestSeed)
 
 

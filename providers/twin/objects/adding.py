@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim, vmodl
 
 from providers.twin.machines import Identity, knows, tls_identity
-from providers.twin.model import Box, Host, Hypervisor
+from providers.twin.model import Box, Cluster, Host, Hypervisor
+from providers.twin.objects.evc import check_host
 
 if TYPE_CHECKING:
     from providers.twin.core.base import ManagedObject
@@ -59,7 +60,7 @@ def check_manager(house: House, box: Box, running: Hypervisor, *, force: bool) -
 
 def add_host(house: House, cluster: ManagedObject, spec: Any, *, connected: bool) -> Host:
     """AddHost_Task. Raises NoHost, SSLVerifyFault, InvalidLogin, DuplicateName, AlreadyConnected,
-    AlreadyBeingManaged, HostConnectFault."""
+    AlreadyBeingManaged, HostConnectFault, EVCAdmissionFailedCPUFeaturesForMode."""
     if not spec.hostName:
         raise vmodl.fault.InvalidArgument(invalidProperty="spec.hostName", msg="The host has no name.")
     for name in ("sslCertificate", "vmFolder", "managementIp", "hostGateway"):  # the first exists since 9.0
@@ -77,6 +78,7 @@ def add_host(house: House, cluster: ManagedObject, spec: Any, *, connected: bool
         raise _known(house, cluster, known, spec.hostName)
     check_manager(house, box, running, force=bool(spec.force))
     check_clock(box, spec.hostName)
+    check_host(house, house.inventory.need(cluster.moid, Cluster), box, spec.hostName)
     host = Host(inventory.new_id("host-"), spec.hostName, cluster.moid, box.mac)
     inventory.put(host)
     house.contact.connect(host, box)

@@ -2,66 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from pyVmomi import vim, vmodl
 
 from providers.twin import model
 from providers.twin.core.base import ManagedObject, method, prop
-from providers.twin.core.meta import data, field_types
+from providers.twin.core.meta import data
+from providers.twin.objects import evc
 from providers.twin.objects.adding import add_host
 from providers.twin.objects.base import EntityObject, HouseObject
+from providers.twin.objects.cluster_config import ClusterViews, reconfigure
+from providers.twin.objects.drs_rules import drop_member
 from providers.twin.objects.removal import remove_below
-from providers.twin.plain import from_plain, merge, prune, to_plain
 
 _PER_CLUSTER = 96  # hosts in a cluster, vSphere 8 configuration maximums
 _CORES, _MHZ, _MEMORY = 32, 2400, 512 << 30
-
-
-@cache
-def das_defaults() -> model.Plain:
-    """A new cluster's ClusterDasConfigInfo."""
-    return {
-        "enabled": False,
-        "vmMonitoring": "vmMonitoringDisabled",
-        "hostMonitoring": "enabled",
-        "vmComponentProtecting": "disabled",
-        "failoverLevel": 1,
-        "admissionControlEnabled": True,
-        "hBDatastoreCandidatePolicy": "allFeasibleDsWithUserPreference",
-    }
-
-
-@cache
-def drs_defaults() -> model.Plain:
-    """A new cluster's ClusterDrsConfigInfo."""
-    return {
-        "enabled": False,
-        "enableVmBehaviorOverrides": True,
-        "defaultVmBehavior": "fullyAutomated",
-        "vmotionRate": 3,
-    }
-
-
-def reconfigure(cluster: model.Cluster, spec: Any, *, modify: bool) -> None:
-    """Apply a ClusterConfigSpecEx. Not `modify`: what the spec leaves out goes back to a new cluster's value.
-
-    Raises vmodl.fault.NotSupported for parts that the twin does not play.
-    """
-    if not isinstance(spec, vim.cluster.ConfigSpecEx):
-        raise vmodl.fault.InvalidArgument(
-            invalidProperty="spec", msg=f"a cluster takes a ClusterConfigSpecEx, not a {type(spec)._wsdlName}"
-        )
-    for name in field_types(type(spec)):
-        value = getattr(spec, name)
-        if value in (None, []) or name in ("dasConfig", "drsConfig", "dynamicType", "dynamicProperty"):
-            continue
-        raise vmodl.fault.NotSupported(msg=f"The twin does not simulate ClusterConfigSpecEx.{name}")
-    das = to_plain(spec.dasConfig) if spec.dasConfig is not None else {}
-    drs = to_plain(spec.drsConfig) if spec.drsConfig is not None else {}
-    cluster.das = prune(merge(cluster.das, das) if modify else das, das_defaults())
-    cluster.drs = prune(merge(cluster.drs, drs) if modify else drs, drs_defaults())
 
 
 class ClusterObject(EntityObject):
@@ -115,26 +71,28 @@ class ClusterObject(EntityObject):
             numEffectiveHosts=len(usable),
             overallStatus="green",
             numVmotions=0,
+            currentEVCModeKey=self.evc_mode(),
         )
+
+    @property
+    def _views(self) -> ClusterViews:
+        return ClusterViews(self, self.doc)
 
     @prop("configurationEx.dasConfig")
     def das_config(self) -> Any:
-        return from_plain(vim.cluster.DasConfigInfo, merge(das_defaults(), self.doc.das))
+        return self._views.das()
 
     @prop("configurationEx.drsConfig")
     def drs_config(self) -> Any:
-        return from_plain(vim.cluster.DrsConfigInfo, merge(drs_defaults(), self.doc.drs))
+        return self._views.drs()
 
     @prop("configurationEx")
     def configuration_ex(self) -> Any:
-        return data(
-            "ClusterConfigInfoEx",
-            dasConfig=self.das_config(),
-            drsConfig=self.drs_config(),
-            dpmConfigInfo=data("ClusterDpmConfigInfo", enabled=False, defaultDpmBehavior="automated",
-                               hostPowerActionRate=3),
-            proactiveDrsConfig=data("ClusterProactiveDrsConfigInfo", enabled=False),
-        )
+        return self._views.whole()
+
+    @prop("summary.currentEVCModeKey")
+    def evc_mode(self) -> str | None:
+        return self.doc.parts.evc or None
 
     @prop("lifecycleManaged", "configManagerEnabled")
     def by_image(self) -> bool:
@@ -164,6 +122,9 @@ class ClusterObject(EntityObject):
         if len(self._hosts) + sum(each.parent != self.moid for each in moving) > _PER_CLUSTER:
             raise vim.fault.TooManyHosts(msg=f"A cluster takes at most {_PER_CLUSTER} hosts.")
         for each in moving:
+            drop_member(self.house, each.id, stays=self.moid)
+            for machine in self.house.inventory.vms_on(each):
+                drop_member(self.house, machine.id, stays=self.moid)
             self.house.inventory.move(each, self.moid)
             self.changes(each.name)
 
@@ -179,11 +140,16 @@ class ClusterObject(EntityObject):
             raise vim.fault.InvalidState(
                 msg=f"The host {host.name} is part of a cluster and not in maintenance mode: it cannot be moved."
             )
+        evc.check_host(self.house, self.doc, self.house.inventory.need(host.mac, model.Box), host.name)
 
     @method("ReconfigureComputeResource_Task", mutates=True, task=True)
     def reconfigure_ex(self, spec: Any, modify: bool) -> None:
-        reconfigure(self.doc, spec, modify=modify)
+        reconfigure(self.house, self.doc, spec, modify=modify)
         self.house.inventory.mark(self.doc)
+
+    @method("EvcManager")
+    def evc_manager(self) -> ManagedObject:
+        return self.at(evc.manager_id(self.moid))
 
     @method("Destroy_Task", mutates=True, task=True, privilege="Host.Inventory.DeleteCluster")
     def destroy(self) -> None:

@@ -12,6 +12,8 @@ from providers.twin.core.base import ManagedObject, method, prop
 from providers.twin.core.meta import data
 from providers.twin.objects.base import EntityObject, check_name
 from providers.twin.objects.cluster import pool_id
+from providers.twin.objects.removal import forget_vm
+from providers.twin.objects.vm_files import vmx_path
 
 _CAPACITY = 4 << 40  # bytes
 
@@ -139,7 +141,14 @@ class VmObject(EntityObject):
 
     @prop("runtime.connectionState")
     def connection_state(self) -> str:
-        return "disconnected" if self._host.connection != "connected" else str(self.doc.state)
+        """A reborn host that was reconnected without syncState leaves its machines orphaned; one that lacks a datastore
+        of theirs makes them inaccessible."""
+        if self.doc.state != "connected":
+            return str(self.doc.state)
+        if self._host.connection != "connected":
+            return "disconnected"
+        there = set(self.doc.datastores) <= self.house.inventory.uses(self._host)
+        return "connected" if there else "inaccessible"
 
     @prop("runtime.host")
     def runtime_host(self) -> ManagedObject:
@@ -154,10 +163,14 @@ class VmObject(EntityObject):
             faultToleranceState="notConfigured",
         )
 
+    @prop("summary.config.vmPathName", "config.files.vmPathName")
+    def vmx(self) -> str:
+        return vmx_path(self.house, self.doc)
+
     @prop("summary.config")
     def summary_config(self) -> Any:
         return data(
-            "VirtualMachineConfigSummary", name=self.name, template=False, uuid=self.doc.uuid, vmPathName="",
+            "VirtualMachineConfigSummary", name=self.name, template=False, uuid=self.doc.uuid, vmPathName=self.vmx(),
             instanceUuid=self.house.derived_uuid("vm instance", self.doc.uuid),
         )
 
@@ -203,6 +216,8 @@ class VmObject(EntityObject):
     def _reachable(self) -> None:
         if self.house.contact.reachable(self._host) is None:
             raise vmodl.fault.HostNotConnected(msg=f"The host {self._host.name} is not connected.")
+        if self.connection_state() != "connected":
+            raise vim.fault.InvalidState(msg=f"The virtual machine {self.name} is {self.connection_state()}.")
 
     def _power(self, wanted: str) -> None:
         self._reachable()
@@ -211,6 +226,8 @@ class VmObject(EntityObject):
         if wanted == "poweredOn" and self.house.contact.seen(self._host).maintenance:
             raise vim.fault.InvalidState(msg=f"The host {self._host.name} is in maintenance mode.")
         self.doc.power = wanted
+        cluster = self.house.inventory.get(self._host.parent, model.Cluster)
+        self.doc.cpu = cluster.parts.evc if cluster is not None and wanted == "poweredOn" else ""
         self.house.inventory.mark(self.doc)
 
     @method("PowerOnVM_Task", mutates=True, task=True)
@@ -227,4 +244,4 @@ class VmObject(EntityObject):
     def unregister(self) -> None:
         if self.doc.power == "poweredOn" and self._host.connection == "connected":
             raise vim.fault.InvalidPowerState(requestedState="poweredOff", existingState="poweredOn")
-        self.house.inventory.remove(self.doc)
+        forget_vm(self.house, self.doc)

@@ -56,17 +56,37 @@ class FolderObject(EntityObject):
 
     @method("CreateClusterEx", mutates=True)
     def create_cluster(self, name: str, spec: Any) -> ManagedObject:
-        from providers.twin.objects.cluster import reconfigure
+        from providers.twin.objects.cluster_config import reconfigure
 
         self._only("host", what="cluster")
         wanted = check_name(name)
         self.house_child(self.moid, wanted)
         made = self.house.inventory.add_cluster(wanted, self.doc)
         try:
-            reconfigure(made, spec, modify=True)
+            reconfigure(self.house, made, spec, modify=True)
         except Exception:
             self.house.inventory.remove(made)
             raise
+        return self.at(made.id)
+
+    @method("RegisterVM_Task", mutates=True, task=True)
+    def register_vm(self, path: str, asTemplate: bool, name: str | None = None, pool: Any = None,
+                    host: Any = None) -> ManagedObject:
+        from providers.twin.objects.cluster import pool_id
+        from providers.twin.objects.vm_files import registered
+
+        self._only("vm", what="virtual machine")
+        if asTemplate:
+            raise vmodl.fault.NotSupported(msg="The twin does not simulate RegisterVM_Task of a template")
+        if pool is None or host is None:
+            raise vmodl.fault.InvalidArgument(
+                invalidProperty="pool" if pool is None else "host",
+                msg="The twin registers a virtual machine in a resource pool, on a host: name both.")
+        target = self.world.resolve(host).doc
+        if self.world.resolve(pool).moid != pool_id(target.parent):
+            raise vmodl.fault.InvalidArgument(
+                invalidProperty="host", msg=f"{target.name} is not in the cluster of that resource pool.")
+        made = registered(self.house, self.moid, path, check_name(name) if name else None, target)
         return self.at(made.id)
 
     @method("Destroy_Task", mutates=True, task=True, privilege="Folder.Delete")

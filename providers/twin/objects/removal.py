@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pyVmomi import vim
 
 from providers.twin.inventory import descend
-from providers.twin.model import Host
+from providers.twin.model import Host, Vm
+from providers.twin.objects.drs_rules import drop_member
+from providers.twin.objects.vm_files import forget_files
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -23,7 +25,9 @@ def remove_below(house: House, entity: Any) -> None:
         if isinstance(each, Host):
             remove_host(house, each)
     for each in reversed(everything):
-        if each.id in house.inventory.docs:
+        if isinstance(each, Vm) and each.id in house.inventory.docs:
+            forget_vm(house, each)
+        elif each.id in house.inventory.docs:
             house.inventory.remove(each)
     house.inventory.remove(entity)
 
@@ -50,6 +54,14 @@ def remove_host(house: House, host: Host) -> None:
         box.running.manager = ""
         house.inventory.mark(box)
     for each in house.inventory.vms_on(host):
-        house.inventory.remove(each)
+        forget_vm(house, each)
+    drop_member(house, host.id)
     house.inventory.attach(host, None)
     house.inventory.remove(host)
+
+
+def forget_vm(house: House, machine: Vm) -> None:
+    """The virtual machine leaves vCenter; its files stay where they are."""
+    drop_member(house, machine.id)
+    forget_files(house, machine)
+    house.inventory.remove(machine)

@@ -11,6 +11,7 @@ from providers.twin.core.base import ManagedObject, World, method, prop
 from providers.twin.core.meta import data
 from providers.twin.core.service import open_services, vcenter_about
 from providers.twin.inventory import ROOT
+from providers.twin.objects import evc
 from providers.twin.objects.base import EntityObject, HouseObject, HouseWorld
 from providers.twin.objects.cluster import ClusterObject, PoolObject, cluster_id
 from providers.twin.objects.entities import DatastoreObject, NetworkObject, VmObject
@@ -72,6 +73,8 @@ class VcenterWorld(HouseWorld):
         made: ManagedObject | None = None
         if prefix == "resgroup" and cluster_id(moid) in self.house.inventory.docs:
             made = PoolObject(self, moid)
+        elif prefix == "evcmanager" and evc.cluster_of(moid) in self.house.inventory.docs:
+            made = evc.EvcManager(self, moid)
         elif prefix in _MANAGERS:
             host = self.find(f"host-{number}")
             made = _MANAGERS[prefix](host, moid) if isinstance(host, HostObject) else None

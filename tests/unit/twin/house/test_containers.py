@@ -82,8 +82,11 @@ def test_reconfigure_without_modify_resets_what_is_left_out() -> None:
 
 def test_what_is_not_simulated_is_loud() -> None:
     prod = cluster(vcenter(make_house()))
-    rules = [vim.cluster.RuleSpec(operation="add", info=vim.cluster.AffinityRuleSpec(name="x"))]
-    with pytest.raises(vmodl.fault.NotSupported, match="rulesSpec"):
+    with pytest.raises(vmodl.fault.NotSupported, match="inHciWorkflow"):
+        done(prod.ReconfigureComputeResource_Task(Cluster(inHciWorkflow=True), True))
+    rules = [vim.cluster.RuleSpec(operation="add", info=vim.cluster.DependencyRuleInfo(
+        name="x", vmGroup="a", dependsOnVmGroup="b"))]
+    with pytest.raises(vmodl.fault.NotSupported, match="ClusterDependencyRuleInfo"):
         done(prod.ReconfigureComputeResource_Task(Cluster(rulesSpec=rules), True))
     with pytest.raises(vmodl.fault.NotSupported, match="AddStandaloneHost"):
         prod.parent.AddStandaloneHost_Task(vim.host.ConnectSpec(), None, True, None)

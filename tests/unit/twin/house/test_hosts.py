@@ -302,7 +302,12 @@ def test_sync_state_registers_vms_again() -> None:
     found = vcenter(house)
     boot(house, 1)
     reconnect(host(found, 1), connect_spec(house, 1), sync=True)
-    assert [(each.name, each.runtime.connectionState) for each in host(found, 1).vm] == [("old1", "connected")]
+    [old] = host(found, 1).vm
+    assert (old.name, old.runtime.connectionState) == ("old1", "inaccessible")
+    spec = vim.host.NasVolume.Specification(remoteHost="nas1", remotePath="/x", localPath="shared", type="NFS",
+                                            accessMode="readWrite")
+    host(found, 1).configManager.datastoreSystem.CreateNasDatastore(spec)
+    assert old.runtime.connectionState == "connected"
 
 
 def test_removing_a_host() -> None:
