@@ -35,7 +35,8 @@ def newborn(box: Box) -> HostConfig:
         portgroups={"Management Network": Portgroup("vSwitch0"), "VM Network": Portgroup("vSwitch0")},
         vnics={
             "vmk0": Vnic(
-                "Management Network", mac=box.mac, dhcp=True, ip=box.ip, netmask=NETMASK, services=["management"]
+                "Management Network", mac=box.mac, dhcp=True, ip=box.ip, netmask=NETMASK, services=["management"],
+                autoconf=True,
             )
         },
         dns=Dns(dhcp=True, hostname=short_name(box)),

@@ -65,6 +65,8 @@ def settle(house: House) -> None:
             house.inventory.mark(box)
     for host in house.inventory.all(Host):
         house.inventory.attach(host, house.contact.seen(host).config)
+        if host.seen is None:
+            house.contact.meet(host, house.inventory.need(host.mac, Box))
 
 
 class BoxDisk:

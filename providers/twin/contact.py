@@ -9,6 +9,7 @@ import msgspec
 
 from providers.twin.machines import tls_identity
 from providers.twin.model import Box, Cluster, Host, Hypervisor, Vm
+from providers.twin.reach import answers, doors
 
 if TYPE_CHECKING:
     from providers.twin.inventory import Inventory
@@ -42,7 +43,8 @@ class Contact:
         wanted = name.lower()
         boxes = self.inventory.all(Box)
         for box in boxes:
-            if box.ip == wanted or box.name.lower() == wanted:
+            leased = box.ip == wanted and (box.running is None or wanted in addresses(box.running))
+            if leased or box.name.lower() == wanted:
                 return box
         found = next((box for box in boxes if box.running and wanted in addresses(box.running)), None)
         return found or next((box for box in boxes if wanted in map(str.lower, box.former)), None)
@@ -60,17 +62,24 @@ class Contact:
         """The machine behind a connected host; None where vCenter cannot talk to it."""
         return None if host.seen is not None else self.inventory.need(host.mac, Box)
 
-    def connect(self, host: Host, box: Box) -> None:
-        """vCenter has just logged in and made its own account: the machine is the truth again."""
+    def connect(self, host: Host, box: Box, at: str = "") -> None:
+        """vCenter has just logged in and made its own account: the machine is the truth again. `at`: by this address;
+        where unset by the one of before, or by what the host's name leads to."""
         running = box.running
         if running is None:
             raise AssertionError(f"machine {box.mac} is {box.power}")
         running.manager = self.instance
         host.connection, host.seen, host.boots = "connected", None, running.born
-        host.uuid, host.serial, host.ip = box.uuid, box.serial, box.ip
+        host.uuid, host.serial, host.ip = box.uuid, box.serial, at or host.ip
+        self.meet(host, box)
         host.thumbprint = ""
         self.inventory.mark(host, box)
         self.inventory.attach(host, running.config)
+
+    def meet(self, host: Host, box: Box) -> None:
+        """vCenter's connection is by an address that answers, where one does."""
+        if box.running is not None and not answers(box, box.running.config, host.ip):
+            host.ip = next(iter(doors(box, box.running.config)), box.ip)
 
     def thumbprint(self, host: Host) -> str:
         """The SHA-1 thumbprint that vCenter trusts for a host (kept when contact is lost)."""

@@ -159,6 +159,7 @@ def _host(house: House, name: str, seed: HostSeed) -> None:
     box.evc = _evc_mode(seed.evc, ("hosts", name, "evc"))
     deviate(box, box.running.config, seed.config, ("hosts", name, "config"))
     box.running.maintenance = seed.maintenance
+    house.contact.meet(host, box)
     house.inventory.attach(host, box.running.config)
     if seed.state == "disconnected":
         house.contact.lose(host, gone=False)

@@ -18,6 +18,8 @@ from providers.twin.core.service import host_about
 from providers.twin.machines import tls_identity
 from providers.twin.model import Box, HostConfig, Hypervisor
 from providers.twin.objects.base import HouseObject
+from providers.twin.objects.network_props import NetworkProps
+from providers.twin.reach import cut
 from providers.twin.views import network, options, services
 
 _MEMORY = 512 << 30  # bytes
@@ -30,7 +32,7 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class HostObject(HouseObject):
+class HostObject(NetworkProps, HouseObject):
     """`vim.HostSystem`."""
 
     wire = "HostSystem"
@@ -322,25 +324,19 @@ class HostManager(HouseObject):
     def editing(self) -> Iterator[HostConfig]:
         """A copy of the configuration to change; it holds once the block ends well.
 
-        Raises vim.fault.HostConfigFault for a change that would leave the host without a management path: vCenter
-        loses such a host, and the host rolls back.
+        Raises vim.fault.HostConfigFault, caused by NetworkDisruptedAndConfigRolledBack, for a change that would make
+        vCenter lose the host: it rolls back.
         """
         box, running = self.host.open()
         config = msgspec.convert(msgspec.to_builtins(running.config), HostConfig)
         yield config
-        if not managed(config):
+        why = cut(box, config, self.house.inventory.host_of(box.mac))
+        if why:
+            cause = vim.fault.NetworkDisruptedAndConfigRolledBack(
+                host=self.host.name, msg=f"Network configuration on {self.host.name} is rolled back: {why}.")
             raise vim.fault.HostConfigFault(
-                msg=f"The change would cut {self.host.name} from its management network; it was rolled back."
-            )
+                faultCause=cause,
+                msg=f"The change would cut {self.host.name} from its management network; it was rolled back.")
         self.house.lag.changed(box.mac, box.boots, running.config)
         running.config = config
         self.host.changed()
-
-
-def managed(config: HostConfig) -> bool:
-    """Whether some adapter tagged for management leads to a physical port."""
-    for nic in config.vnics.values():
-        group = config.portgroups.get(nic.portgroup)
-        if "management" in nic.services and group and config.vswitches[group.vswitch].uplinks:
-            return True
-    return False

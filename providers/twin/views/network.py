@@ -9,6 +9,8 @@ from providers.twin.baseline import NIC_TYPES
 from providers.twin.core.meta import data, vim_type
 from providers.twin.model import Box, HostConfig, Plain, Portgroup, Vnic, Vswitch
 from providers.twin.plain import from_plain, merge, to_plain
+from providers.twin.views import stacks
+from providers.twin.views.stacks import dns as dns
 
 _ELASTIC = 2560  # ports that a host shows for a switch whatever its specification says (since 5.5)
 
@@ -181,13 +183,12 @@ def _vnic(device: str, nic: Vnic, spec: Any, prefix: str) -> Any:
 def nic_spec(nic: Vnic) -> Any:
     """HostVirtualNicSpec of an adapter."""
     route = None
-    if nic.gateway:
-        route = data(
-            "HostVirtualNicIpRouteSpec", ipRouteConfig=data("HostIpRouteConfig", defaultGateway=nic.gateway)
-        )
+    if nic.gateway or nic.gateway6:
+        own = data("HostIpRouteConfig", defaultGateway=nic.gateway or None, ipV6DefaultGateway=nic.gateway6 or None)
+        route = data("HostVirtualNicIpRouteSpec", ipRouteConfig=own)
     return data(
         "HostVirtualNicSpec",
-        ip=data("HostIpConfig", dhcp=nic.dhcp, ipAddress=nic.ip or None, subnetMask=nic.netmask or None),
+        ip=stacks.ip_config(nic),
         mac=nic.mac,
         portgroup=nic.portgroup,
         mtu=nic.mtu,
@@ -259,20 +260,6 @@ def _pnic(device: str, number: int, mac: str) -> Any:
     )
 
 
-def dns(config: HostConfig) -> Any:
-    """HostDnsConfig of the default TCP/IP stack."""
-    found = config.dns
-    return data(
-        "HostDnsConfig",
-        dhcp=found.dhcp,
-        virtualNicDevice="vmk0" if found.dhcp else None,
-        hostName=found.hostname,
-        domainName=found.domain,
-        address=list(found.servers),
-        searchDomain=list(found.search),
-    )
-
-
 def network_info(box: Box, config: HostConfig) -> Any:
     """HostNetworkInfo."""
     return data(
@@ -282,7 +269,9 @@ def network_info(box: Box, config: HostConfig) -> Any:
         pnic=pnics(box),
         vnic=vnics(config),
         dnsConfig=dns(config),
-        ipRouteConfig=data("HostIpRouteConfig"),
+        ipRouteConfig=stacks.ip_route_config(config),
+        routeTableInfo=stacks.route_table_info(config),
+        netStackInstance=stacks.net_stacks(config),
         ipV6Enabled=True,
         atBootIpV6Enabled=True,
     )
@@ -299,6 +288,7 @@ def network_config(config: HostConfig) -> Any:
             for device, nic in config.vnics.items()
         ],
         dnsConfig=dns(config),
+        ipRouteConfig=stacks.ip_route_config(config),
     )
 
 

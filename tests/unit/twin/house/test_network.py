@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim, vmodl
 
-from tests.support.twin import host, make_house, vcenter
+from tests.support.twin import done, host, make_house, vcenter
 
 Spec = vim.host.VirtualSwitch.Specification
 
@@ -163,8 +163,8 @@ REFUSED: list[tuple[str, Callable[[Any], Any], Any]] = [
     ("no such adapter", lambda net: net.UpdateVirtualNic("vmk9", static("10.1.1.1")), vim.fault.NotFound),
     ("remove no adapter", lambda net: net.RemoveVirtualNic("vmk9"), vim.fault.NotFound),
     ("management adapter", lambda net: net.RemoveVirtualNic("vmk0"), vim.fault.HostConfigFault),
-    ("another stack", lambda net: net.AddVirtualNic("VM Network", static("10.1.1.1", netStackInstanceKey="vmotion")),
-     vmodl.fault.NotSupported),
+    ("no such stack", lambda net: net.AddVirtualNic("VM Network", static("10.1.1.1", netStackInstanceKey="x")),
+     vim.fault.HostConfigFault),
     ("not simulated", lambda net: net.RestartServiceConsoleVirtualNic("vmk0"), vmodl.fault.NotSupported),
 ]
 
@@ -191,6 +191,11 @@ def test_service_tags(esx: Any, net: Any) -> None:
     net.AddVirtualNic("Mgmt2", static("10.1.1.1"))
     tags.SelectVnicForNicType("management", "vmk1")
     tags.DeselectVnicForNicType("management", "vmk0")
+    with pytest.raises(vim.fault.HostConfigFault) as lost:
+        net.RemoveVirtualNic("vmk0")  # by its address vCenter is connected
+    assert isinstance(lost.value.faultCause, vim.fault.NetworkDisruptedAndConfigRolledBack)
+    done(esx.DisconnectHost_Task())
+    done(esx.ReconnectHost_Task(None, None))
     net.RemoveVirtualNic("vmk0")
     assert [each.device for each in net.networkInfo.vnic] == ["vmk1"]
 

@@ -1,0 +1,54 @@
+"""Which of a host's addresses answer: what leads from its VMkernel adapters to vCenter, and what a change would cut."""
+
+from __future__ import annotations
+
+from providers.twin.model import Box, Host, HostConfig, Vnic
+
+
+def leads(config: HostConfig, nic: Vnic) -> bool:
+    """Whether an adapter is on a switch that has a physical port."""
+    group = config.portgroups.get(nic.portgroup)
+    return group is not None and bool(config.vswitches[group.vswitch].uplinks)
+
+
+def carried(box: Box, config: HostConfig, nic: Vnic) -> bool:
+    """Whether the site's switches take the adapter's VLAN to vCenter, too (see `Box.vlans`)."""
+    group = config.portgroups.get(nic.portgroup)
+    return leads(config, nic) and (box.vlans is None or group is None or group.vlan in box.vlans)
+
+
+def managed(config: HostConfig) -> bool:
+    """Whether some adapter tagged for management leads to a physical port."""
+    return any("management" in nic.services and leads(config, nic) for nic in config.vnics.values())
+
+
+def answers(box: Box, config: HostConfig, address: str) -> bool:
+    """Whether something of this host answers there. A host takes calls on any of its addresses."""
+    return any(nic.ip == address and carried(box, config, nic) for nic in config.vnics.values())
+
+
+def doors(box: Box, config: HostConfig) -> list[str]:
+    """The addresses that the host's name may lead to: of adapters tagged for management, vmk0's first."""
+    return [nic.ip for nic in config.vnics.values()
+            if nic.ip and "management" in nic.services and carried(box, config, nic)]
+
+
+def way(box: Box, config: HostConfig, last: str) -> str:
+    """The address by which vCenter, told to connect, meets the host.
+
+    Whoever gives a host another address and tells vCenter to reconnect has changed its DNS record before: where the
+    name may lead to two addresses, it is the one that vCenter did not use last.
+    """
+    found = doors(box, config)
+    return next((each for each in found if each != last), found[0] if found else box.ip)
+
+
+def cut(box: Box, config: HostConfig, host: Host | None) -> str:
+    """Why vCenter would lose this host by that configuration; "" where it would not."""
+    if not managed(config):
+        return "no adapter that is tagged for management would lead to the network"
+    if host is None or host.seen is not None or host.connection != "connected" or not host.ip:
+        return ""
+    if answers(box, config, host.ip):
+        return ""
+    return f"nothing would answer at {host.ip}, by which vCenter is connected"
