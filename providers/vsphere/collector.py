@@ -8,7 +8,7 @@ from typing import Any
 
 from providers.vsphere.link import Link
 
-PAGE = 500  # objects per answer
+PAGE = 100  # objects per answer
 Props = dict[str, Any]
 
 

@@ -118,12 +118,12 @@ def tls_context(trust: Trust) -> ssl.SSLContext:
 
 def open_stub(server: str, trust: Trust, timeout: float) -> Any:
     """A pyVmomi stub for https://SERVER/sdk. Makes no connection yet. Raises OSError for an unreadable CA file."""
-    from pyVmomi.SoapAdapter import SoapStubAdapter
+    from providers.vsphere.bulk.stub import BulkStub
 
     host, port = split_server(server)
     context = tls_context(trust)
-    stub: Any = SoapStubAdapter(host=host, port=port, path="/sdk", sslContext=context, poolSize=32,
-                           version="vim.version.version9")
+    stub: Any = BulkStub(host=host, port=port, path="/sdk", sslContext=context, poolSize=32,
+                         version="vim.version.version9")
     name = host  # HTTPSConnection wants an IPv6 address without brackets
     stub.scheme = lambda **_given: _Connection(name, port, trust, context, timeout)
     return stub

@@ -8,6 +8,7 @@ import xml.parsers.expat
 from typing import Any
 
 from planner.model import ReadFailed, StepFailed
+from providers.vsphere.bulk.context import BadAnswer
 from providers.vsphere.connect import WrongCertificate
 from providers.vsphere.link import NETWORK
 
@@ -55,6 +56,10 @@ def from_fault(call: str, fault: Any, *, sent: bool = True) -> StepFailed:
 
 def from_network(call: str, problem: BaseException, *, sent: bool) -> StepFailed:
     """A connection that broke. Refused connections and failed handshakes never carried the call."""
+    if isinstance(problem, BadAnswer):
+        return StepFailed(f"the answer to {call} cannot be used", str(problem),
+                          "check what answers at `server:`, and whether something between changes its answers",
+                          in_doubt=sent)
     wrong = isinstance(problem, (ssl.SSLCertVerificationError, WrongCertificate))
     never = wrong or isinstance(problem, (ConnectionRefusedError, socket.gaierror))
     doubt = sent and not never
