@@ -28,10 +28,11 @@ class Paths:
     keyed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def asked(self, *, keyed: bool) -> tuple[str, ...]:
-        """`keyed` False: whole arrays, for a server that cannot index; options are asked for one by one then."""
+        """`keyed` False: whole arrays, for a server that cannot index; options are asked for one by one then, and
+        without their definitions."""
         if keyed:
             return (*self.plain, *(f'{p}["{k}"]' for p, keys in self.keyed.items() for k in sorted(keys)))
-        return (*self.plain, *(p for p in self.keyed if p != option.PATH))
+        return (*self.plain, *(p for p in self.keyed if p not in (option.PATH, option.DEFINITIONS)))
 
 
 def paths_for(wanted: Mapping[str, Iterable[str]], *, status: bool = True) -> Paths:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from planner.catalog import ResourceType
+from providers.vsphere.types.autostart import AUTOSTART
 from providers.vsphere.types.cluster import CLUSTER
 from providers.vsphere.types.datacenter import DATACENTER
 from providers.vsphere.types.dns import DNS
+from providers.vsphere.types.firewall import FIREWALL
 from providers.vsphere.types.folder import FOLDER
 from providers.vsphere.types.host import HOST
+from providers.vsphere.types.module import MODULE
 from providers.vsphere.types.nfs import NFS
 from providers.vsphere.types.ntp import NTP
 from providers.vsphere.types.option import OPTION
 from providers.vsphere.types.portgroup import PORTGROUP
+from providers.vsphere.types.power_policy import POWER_POLICY
+from providers.vsphere.types.ptp import PTP
 from providers.vsphere.types.service import SERVICE
+from providers.vsphere.types.swap import SWAP
 from providers.vsphere.types.syslog import SYSLOG
 from providers.vsphere.types.vmkernel import VMKERNEL
+from providers.vsphere.types.vsan import VSAN
 from providers.vsphere.types.vswitch import VSWITCH
 
 TYPES: tuple[ResourceType, ...] = (
-    DATACENTER, FOLDER, CLUSTER, HOST, DNS, NTP, SYSLOG, VSWITCH, PORTGROUP, VMKERNEL, NFS, OPTION,
-    SERVICE,
+    DATACENTER, FOLDER, CLUSTER, HOST, DNS, NTP, SYSLOG, VSWITCH, PORTGROUP, VMKERNEL, PTP, NFS, OPTION,
+    MODULE, SWAP, SERVICE, FIREWALL, POWER_POLICY, VSAN, AUTOSTART,
 )

@@ -6,16 +6,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
-from planner.model import Attrs, Change, Diagnostic, StepFailed, Unknown
+from planner.model import Action, Attrs, Change, Diagnostic, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import Field
 from providers.vsphere.tools import Tools, after, plain
 
 PATH = "config.option"
+DEFINITIONS = "config.optionDef"
+"""What each option takes. Read by key only: as a whole they are 400 KB a host."""
 
 
 def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
-    return {each.key: {"value": plain(each.value)} for each in props.get(PATH) or () if each.key in wanted}
+    takes = {each.key: limits(each.optionType) for each in props.get(DEFINITIONS) or () if each.key in wanted}
+    return {each.key: {"value": plain(each.value), **({"takes": takes[each.key]} if each.key in takes else {})}
+            for each in props.get(PATH) or () if each.key in wanted}
+
+
+def limits(kind: Any) -> dict[str, Any]:
+    """What an OptionType says of values: `readonly`, `minimum`, `maximum`, `choices`; only what is said."""
+    found: dict[str, Any] = {}
+    if kind.valueIsReadonly:
+        found["readonly"] = True
+    if hasattr(kind, "min"):
+        found |= {"minimum": plain(kind.min), "maximum": plain(kind.max)}
+    if hasattr(kind, "choiceInfo"):
+        found["choices"] = [str(each.key) for each in kind.choiceInfo or ()]
+    return found
 
 
 def query(manager: Any, key: str) -> Any:
@@ -29,16 +45,18 @@ def query(manager: Any, key: str) -> Any:
     return next((each for each in found or () if each.key == key), None)
 
 
-def write(tools: Tools, call: Call, key: str, value: Any) -> None:
-    """Set one option, in the type that it has live: the API refuses an int where it wants a long."""
+def write(tools: Tools, call: Call, values: Mapping[str, Any]) -> None:
+    """Set options in one call, in the types that they have live: the API refuses an int where it wants a long."""
     from pyVmomi import vim
 
     manager = tools.manager(call, "advancedOption")
-    live = query(manager, key)
-    if live is None:
-        raise StepFailed("this host has no such option", key, "check the key: `fleet drift` shows what a host has")
-    typed = vim.option.OptionValue(key=key, value=coerce(key, value, live.value))
-    manager.UpdateOptions(changedValue=[typed])
+    typed = []
+    for key, value in values.items():
+        live = query(manager, key)
+        if live is None:
+            raise StepFailed("this host has no such option", key, "check the key: `fleet drift` shows what a host has")
+        typed.append(vim.option.OptionValue(key=key, value=coerce(key, value, live.value)))
+    manager.UpdateOptions(changedValue=typed)
 
 
 def coerce(key: str, value: Any, live: Any) -> Any:
@@ -58,19 +76,39 @@ def coerce(key: str, value: Any, live: Any) -> Any:
 
 
 def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
-    """A value of another type than the live one would differ for ever."""
+    """A value of another type than the live one would differ for ever; one that the host does not take would fail."""
     for change in changes:
-        live, wanted = existing.get(change.address.name, {}).get("value"), (change.after or {}).get("value")
+        name, found = change.address.name, existing.get(change.address.name, {})
+        live, wanted = found.get("value"), (change.after or {}).get("value")
         if live is None or wanted is None or isinstance(live, Unknown) or isinstance(wanted, Unknown):
             continue
         try:
-            coerce(change.address.name, wanted, live)
+            coerce(name, wanted, live)
         except StepFailed as wrong:
             yield Diagnostic("error", wrong.summary, wrong.detail, address=change.address, remedy=wrong.remedy)
+            continue
+        takes = found.get("takes")
+        why = refused(wanted, takes) if change.action is Action.UPDATE and isinstance(takes, Mapping) else ("", "")
+        if why[0]:
+            yield Diagnostic("error", "the host does not take this value of an option", f"{name}: {why[0]}",
+                             address=change.address, remedy=why[1])
+
+
+def refused(value: Any, takes: Mapping[str, Any]) -> tuple[str, str]:
+    """Why an option's definition refuses a value, and what to do; empty where it does not."""
+    if takes.get("readonly"):
+        return "it can only be read", "remove it from the file"
+    choices = takes.get("choices")
+    if choices and value not in choices:
+        return f"{value!r} is none of its choices", f"write one of: {', '.join(choices)}"
+    low, high = takes.get("minimum"), takes.get("maximum")
+    if low is not None and high is not None and not isinstance(value, str) and not low <= value <= high:
+        return f"{value} is not between {low} and {high}", f"allowed: {low} to {high}"
+    return "", ""
 
 
 def set_option(tools: Tools, call: Call) -> None:
-    write(tools, call, call.address.name, after(call)["value"])
+    write(tools, call, {call.address.name: after(call)["value"]})
 
 
 OPTION = ResourceType(
@@ -81,11 +119,13 @@ OPTION = ResourceType(
     shorthand="value",
     order=13,
     fields={"value": Field("scalar", "Its value: text, a number, or true and false, as the host has it.",
-                           required=True)},
+                           required=True),
+            "takes": Field("map", "What the host takes: minimum and maximum, choices, readonly.", computed=True,
+                            observed=False)},
     label_doc="the option's key: UserVars.SuppressShellWarning, …",
-    paths=(PATH,),
+    paths=(PATH, DEFINITIONS),
     read=read,
-    keys=lambda names: {PATH: names},
+    keys=lambda names: {PATH: names, DEFINITIONS: names},
     check=check,
     baseline={"UserVars.SuppressShellWarning": {"value": 0}, "*": {"value": Unknown("read after birth")}},
     operations=(

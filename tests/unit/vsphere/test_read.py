@@ -112,7 +112,8 @@ def test_services_are_read_for_the_wanted_names_only() -> None:
 def test_ntp_is_servers_and_its_service() -> None:
     props = {"config.service.service": [service("ntpd", running=True)],
              "config.dateTimeInfo.ntpConfig.server": ["10.0.0.1"]}
-    assert read(NTP, props, "ntp") == {"ntp": {"servers": ["10.0.0.1"], "policy": "on", "running": True}}
+    assert read(NTP, props, "ntp") == {"ntp": {"protocol": "ntp", "servers": ["10.0.0.1"], "policy": "on",
+                                               "running": True}}
     assert read(NTP, {}, "ntp") == {}
 
 
@@ -123,7 +124,7 @@ def test_syslog(value: str, targets: list[str]) -> None:
     rule = vim.host.Ruleset(key="syslog", label="syslog", required=False, enabled=True)
     props = {"config.option": [vim.option.OptionValue(key="Syslog.global.logHost", value=value)],
              "config.firewall.ruleset": [rule]}
-    assert read(SYSLOG, props, "syslog") == {"syslog": {"targets": targets, "firewall": True}}
+    assert read(SYSLOG, props, "syslog") == {"syslog": {"targets": targets, "firewall": True, "allowed": ["all"]}}
     assert read(SYSLOG, {"config.option": props["config.option"]}, "syslog") == {}
 
 
