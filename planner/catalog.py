@@ -35,7 +35,8 @@ class Operation:
     of the one list attribute named (a step per item), or `act` (only a program places it).
     `disruptive`: what a step may cut, as text or by (before, after); for what hangs on a host it is asked only where
     the object carries that host's management traffic.
-    `to` restricts an `update` to certain after-values: `{"running": True}` picks StartService.
+    `to` restricts an `update` to certain after-values: `{"running": True}` picks StartService. `given` restricts it to
+    certain before-values, where one call makes a thing and another one changes it.
     `early`: predicate (before, after) → the step belongs with the removals (an MTU that shrinks).
     """
 
@@ -51,6 +52,7 @@ class Operation:
     window: str = ""  # "maintenance", or ""
     disruptive: str | Callable[[Attrs | None, Attrs | None], str] = ""
     to: Attrs = field(default_factory=dict)
+    given: Attrs = field(default_factory=dict)
     early: Callable[[Attrs, Attrs], bool] | None = None
     kind: StepKind = "call"
     provider: str = "vsphere"
@@ -163,6 +165,8 @@ class ResourceType:
     shared: tuple[str, ...] = ()  # objects of one name are one object across hosts: these must agree (nfs: server)
     shared_within: str = ""  # root type inside which they are one (nfs: datacenter); "": the whole fleet
     # type → names that it manages (ntp: service ntpd); as a mapping: only where that attribute of its own is declared
+    # References, and lists of them → attribute that what they name must have in common with this object.
+    alike: Mapping[str, str] = field(default_factory=dict)
     owns: Mapping[str, tuple[str, ...] | Mapping[str, str]] = field(default_factory=dict)
     validate: Callable[[Attrs], Iterable[str]] | None = None  # rules across fields: a sentence for each breach
     facts: tuple[str, ...] = ()  # computed values kept in state

@@ -19,6 +19,7 @@ from planner.compare import (
     undermined,
 )
 from planner.handover import Standing
+from planner.members import listed_again
 from planner.model import (
     Action,
     Address,
@@ -99,6 +100,7 @@ class _Differ:
                 self._put(self._object(root))
             else:
                 self._host(root, tuple(self.hanging[root]))
+        self.changes.update(listed_again(self.catalog, self.inputs.desired, self.inputs.live, self.changes))
         self._check_roots()
         return DiffResult(self.changes, self.programs, tuple(self.diagnostics), frozenset(self.management),
                           self.standing)

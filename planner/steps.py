@@ -16,6 +16,7 @@ from planner.compare import written
 from planner.graph import CycleError, topological
 from planner.handover import Placed as _Placed
 from planner.handover import Standing, in_safe_order
+from planner.members import apart, dropped, replaced
 from planner.model import (
     Action,
     Address,
@@ -53,9 +54,10 @@ def compile_steps(catalog: Catalog, changes: Mapping[Address, Change], programs:
     for change in changes.values():
         if change.address.child_type:
             children.setdefault(change.address.root, []).append(change)
+    away = replaced(changes)
     for root in roots:
         for part, placed in _chains(catalog, root, changes.get(root), programs.get(root), children.get(root, []),
-                                    standing or {}, management):
+                                    standing or {}, management, away):
             if placed:
                 head = len(programs[root].head) if root in programs else 0
                 if head and root in rid and programs[root].reset:
@@ -78,12 +80,12 @@ def _release(chain: list[_Placed], program: Program, change: Change | None,
 
 def _chains(catalog: Catalog, root: Address, change: Change | None, program: Program | None,
             children: Sequence[Change], standing: Mapping[Address, Standing],
-            management: frozenset[Address]) -> Iterable[tuple[str, list[_Placed]]]:
+            management: frozenset[Address], away: frozenset[str]) -> Iterable[tuple[str, list[_Placed]]]:
     """The root's chains of steps: "down" (removal) before "up" (creation), where a replacement has both."""
     if program is None:
         if change is None:
             return
-        placed = list(_object_steps(catalog, change))
+        placed = list(_object_steps(catalog, change, away))
         yield "down", [p for p in placed if p.early]
         yield "up", [p for p in placed if not p.early]
         return
@@ -103,7 +105,7 @@ def _chains(catalog: Catalog, root: Address, change: Change | None, program: Pro
 # --- the steps of one object ------------------------------------------------------------------------------
 
 
-def _object_steps(catalog: Catalog, change: Change) -> Iterable[_Placed]:
+def _object_steps(catalog: Catalog, change: Change, away: frozenset[str] = frozenset()) -> Iterable[_Placed]:
     rtype = catalog.types[change.address.rtype]
     _refuse_unknown_lists(rtype, change)
     if change.action in (Action.DELETE, Action.REPLACE):
@@ -114,6 +116,9 @@ def _object_steps(catalog: Catalog, change: Change) -> Iterable[_Placed]:
         for draft in _create(rtype, change):
             yield _Placed(change.address, draft, False, up)
     elif change.action is Action.UPDATE:
+        change, drafts = apart(rtype, change, away)
+        for draft, early in drafts:
+            yield _Placed(change.address, draft, early, _rank(catalog, rtype, change.address, down=early))
         for draft in _update(rtype, change):
             operation = catalog.operations[draft.operation]
             early = operation.early is not None and operation.early(draft.before or {}, draft.after or {})
@@ -185,7 +190,8 @@ def _transitions(rtype: ResourceType, current: Attrs, wanted: Attrs) -> Iterable
         if not keys or operation.does not in ("update", "add_item", "remove_item"):
             continue
         if operation.does == "update":
-            if all(same(v, wanted.get(k)) for k, v in operation.to.items()):
+            if all(same(v, wanted.get(k)) for k, v in operation.to.items()) and \
+                    all(same(v, current.get(k)) for k, v in operation.given.items()):
                 draft = Draft(operation.name, {k: restrict(wanted[k], current.get(k)) for k in keys},
                               {k: wanted[k] for k in keys})
                 switched = operation.stopped if current.get(operation.stopped) is True else ""
@@ -269,6 +275,7 @@ def _chain_needs(catalog: Catalog, chains: Mapping[tuple[Address, str], Any], ch
     needs: dict[tuple[Address, str], set[tuple[Address, str]]] = {chain: set() for chain in chains}
     hanging: dict[Address, list[Resource]] = {}
     left: dict[Address, list[Address]] = {}  # what objects on a host referred to
+    away = replaced(changes)
     for one in changes.values():
         if one.address.child_type and one.before:
             left.setdefault(one.address.root, []).extend(_referred(catalog, one.address, one.before))
@@ -284,6 +291,10 @@ def _chain_needs(catalog: Catalog, chains: Mapping[tuple[Address, str], Any], ch
                 needs[root, "up"].add((target, "up"))
         change = changes.get(root)
         referred = [*_referred(catalog, root, change.before if change else None), *left.get(root, ())]
+        for target in dropped(catalog.types[root.type], change, away):
+            for part in ("up", "down"):
+                if (target, part) in needs and (root, "down") in needs:
+                    needs[target, part].add((root, "down"))
         for target in referred:
             for part in ("up", "down"):  # whoever leaves, or moves away, goes before its old parent does
                 if (target, "down") in needs and (root, part) in needs and (target, "up") not in needs:

@@ -21,7 +21,7 @@ Claims: TypeAlias = dict[tuple[str, str, str], tuple[str, str]]
 class Rules:
     """Checks resources as they come by, and the whole at the end."""
 
-    __slots__ = ("_edges", "_inside", "_names", "_shared", "_unique", "bodies", "problems")
+    __slots__ = ("_alikes", "_edges", "_inside", "_names", "_shared", "_unique", "bodies", "problems")
 
     def __init__(self, bodies: Bodies) -> None:
         self.bodies = bodies
@@ -29,6 +29,7 @@ class Rules:
         self._unique: dict[tuple[str, str], dict[str, Address]] = {}
         self._names: dict[tuple[Any, ...], Address] = {}
         self._shared: list[tuple[Resource, Resource, ResourceType]] = []  # host, kid, type
+        self._alikes: list[Resource] = []  # of types that have something in common with what they name
         self._edges: dict[Address, dict[Address, None]] = {}  # between roots
         self._inside: dict[Address, dict[Address, None]] = {}  # between what hangs on one host
 
@@ -40,6 +41,8 @@ class Rules:
         if table.unique:
             self._repeated(own, table)
         self._named(own, table)
+        if table.rtype.alike:
+            self._alikes.append(own)
         claims: Claims = {}
         for kid in kids:
             kid_table = tables[kid.address.child_type]
@@ -149,6 +152,20 @@ class Rules:
                             "remove it from one of them" if several else
                             f"a host takes one {what} on each {name}: name another")
 
+    def _alike(self) -> None:
+        """What an object names must have that attribute in common with it (a DRS group's hosts: the cluster)."""
+        for resource in self._alikes:
+            for field, attribute in self.bodies.tables[resource.address.type].rtype.alike.items():
+                value = resource.attributes.get(field)
+                for text in value if isinstance(value, list) else [value]:
+                    other = self.bodies.resources.get(Address.parse(text)) if isinstance(text, str) else None
+                    theirs = other.attributes.get(attribute) if other is not None else None
+                    mine = resource.attributes.get(attribute)
+                    if isinstance(theirs, str) and isinstance(mine, str) and theirs != mine:
+                        self._error(f"{field} names something of another {attribute}",
+                                    f"{text} has {attribute} {theirs}, this one {mine}", resource,
+                                    f"leave {text} out, or give both one {attribute}")
+
     def _agreements(self) -> None:
         """What is one object across hosts must be declared alike on all of them."""
         first: dict[tuple[str, str, str], Resource] = {}
@@ -216,6 +233,7 @@ class Rules:
     def cycles(self) -> None:
         """Report what only the whole shows: values that must agree, every cycle between resources."""
         self._agreements()
+        self._alike()
         for edges in (self._edges, self._inside):
             needs: dict[Address, set[Address]] = {a: set(t) for a, t in edges.items()}
             targets = set().union(*needs.values()) if needs else set()

@@ -1,0 +1,79 @@
+"""Roots that list other roots (a DRS group its hosts): what is dropped goes first, what is added comes when it is in.
+
+A root that is replaced is away in between, and the server drops it from such lists by itself: it is taken out before
+that, and put in again afterwards, so that every step finds what it expects, both ways. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from planner.catalog import Catalog, Draft, ResourceType
+from planner.model import Action, Address, Attrs, Change, Live, Resource
+
+
+def member_fields(rtype: ResourceType) -> tuple[str, ...]:
+    """Attributes that are lists of references."""
+    return tuple(name for name, declared in rtype.fields.items()
+                 if declared.kind == "list" and declared.items is not None and declared.items.kind == "ref")
+
+
+def replaced(changes: Mapping[Address, Change]) -> frozenset[str]:
+    """Addresses, as text, of the roots that this plan replaces."""
+    return frozenset(str(a) for a, c in changes.items() if not a.child_type and c.action is Action.REPLACE)
+
+
+def dropped(rtype: ResourceType, change: Change | None, away: Collection[str]) -> Iterable[Address]:
+    """What a change takes out of such a list, for a while or for good."""
+    if change is None or change.before is None or change.action in (Action.NOOP, Action.FORGET):
+        return
+    for name in member_fields(rtype):
+        after = _items(change.after, name) if change.action is Action.UPDATE else []
+        for each in _items(change.before, name):
+            if (each not in after or each in away) and not each.startswith("path:"):
+                yield Address.parse(each)
+
+
+def apart(rtype: ResourceType, change: Change, away: Collection[str]) -> tuple[Change, list[tuple[Draft, bool]]]:
+    """The change without its lists of references, and the steps of these: drafts, each with whether it comes early."""
+    names = [n for n in member_fields(rtype) if n in (change.after or {})]
+    drafts: list[tuple[Draft, bool]] = []
+    for name in names:
+        before, after = _items(change.before, name), _items(change.after, name)
+        middle = [each for each in before if each in after and each not in away]
+        operation = next(o.name for o in rtype.operations if o.does == "update" and name in o.attributes)
+        drafts += [(Draft(operation, {name: old}, {name: new}, assumed=change.assumed), early)
+                   for old, new, early in ((before, middle, True), (middle, after, False)) if old != new]
+    if not names:
+        return change, []
+    before_rest, after_rest = ({k: v for k, v in (side or {}).items() if k not in names}
+                               for side in (change.before, change.after))
+    return replace(change, before=before_rest, after=after_rest), drafts
+
+
+def listed_again(catalog: Catalog, desired: Mapping[Address, Resource], live: Live,
+                 changes: Mapping[Address, Change]) -> dict[Address, Change]:
+    """Of objects that otherwise stay as they are: what lists a root that is replaced is left without it, and given it
+    again."""
+    away, found = replaced(changes), {}
+    for address, resource in desired.items() if away else ():
+        names = () if address.child_type else member_fields(catalog.types[address.type])
+        now, known = live.objects.get(address), changes.get(address)
+        if not names or now is None or (known is not None and known.action is not Action.NOOP):
+            continue
+        lists = {n: v for n in names if isinstance(v := resource.attributes.get(n), (list, tuple))
+                 and away.intersection(map(str, v))}
+        if lists:
+            old, new = ({**(side or {})} for side in ((known.before, known.after) if known else (None, None)))
+            found[address] = replace(
+                known or Change(address, Action.UPDATE, None, None), action=Action.UPDATE,
+                before=old | {n: now.attributes.get(n) for n in lists}, after=new | lists,
+                reason="something that it lists is replaced")
+    return found
+
+
+def _items(attributes: Attrs | None, name: str) -> list[Any]:
+    found = (attributes or {}).get(name)
+    return list(found) if isinstance(found, (list, tuple)) else []
