@@ -199,7 +199,10 @@ def _belongings(pid: int) -> tuple[list[tuple[str, int, int, int]], list[psutil.
     """Sockets that a process listens on (datagram ones: that it has bound), and its children."""
     try:
         process = psutil.Process(pid)
-        return _listening(process.net_connections(kind="inet")), process.children(recursive=True)
+        first = _listening(process.net_connections(kind="inet"))
+        time.sleep(0.05)  # a machine of the twin that just asks by TFTP has bound a datagram socket, too
+        again = _listening(process.net_connections(kind="inet"))
+        return [each for each in first if each in again], process.children(recursive=True)
     except psutil.NoSuchProcess:
         return [], []
 
