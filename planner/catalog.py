@@ -54,6 +54,9 @@ class Operation:
     to: Attrs = field(default_factory=dict)
     given: Attrs = field(default_factory=dict)
     early: Callable[[Attrs, Attrs], bool] | None = None
+    # Attribute that an update sets → others that change along (uplinks → the failover order): a step takes what they
+    # were before along, whole, so that undoing it puts them back, and sets those of them that are declared.
+    carries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kind: StepKind = "call"
     provider: str = "vsphere"
     observe: Observe | None = None  # None: the session's own reading of the address
@@ -149,6 +152,8 @@ class ResourceType:
     baseline: Mapping[str, Attrs] = field(default_factory=dict)  # objects of a newborn host, by name
     initial: Attrs = field(default_factory=dict)  # attributes right after `create` that create itself cannot set
     program: Callable[[ProgramInput], Program] | None = None
+    drafts: Callable[[Change], Sequence[Draft]] | None = None  # the steps of an update that takes several calls
+    manages: bool = False  # it is what management traffic runs over, whatever it is called (see `disruptive`)
     check: Callable[[Sequence[Change], Mapping[str, Attrs]], Iterable[Diagnostic]] | None = None
     key: str = ""  # field whose values must be unique across the fleet (host: mac)
     unique: tuple[str, ...] = ()  # more such fields (host: name; vmkernel: ip)
@@ -168,6 +173,9 @@ class ResourceType:
     # References, and lists of them → attribute that what they name must have in common with this object.
     alike: Mapping[str, str] = field(default_factory=dict)
     owns: Mapping[str, tuple[str, ...] | Mapping[str, str]] = field(default_factory=dict)
+    # Facts of other objects of its host that it manages, by its own attributes and what is declared there, by (type,
+    # name): type, name and attributes of each.
+    claims: Callable[[Attrs, Mapping[tuple[str, str], Attrs]], Iterable[tuple[str, str, tuple[str, ...]]]] | None = None
     validate: Callable[[Attrs], Iterable[str]] | None = None  # rules across fields: a sentence for each breach
     facts: tuple[str, ...] = ()  # computed values kept in state
     tested: tuple[str, ...] = ("twin",)
