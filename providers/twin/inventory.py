@@ -20,9 +20,10 @@ from providers.twin.model import (
     Site,
     Vm,
 )
+from providers.twin.parts.dvs import Dvpg, Dvs
 from providers.twin.store import Store
 
-Entity: TypeAlias = Folder | Datacenter | Cluster | Host | Vm | Datastore | Network
+Entity: TypeAlias = Folder | Datacenter | Cluster | Host | Vm | Datastore | Network | Dvs | Dvpg
 T = TypeVar("T", bound="Entity | Box | Site")
 
 ROOT = "group-d1"

@@ -17,6 +17,7 @@ from providers.twin.parts import Document as Document
 from providers.twin.parts import Plain as Plain
 from providers.twin.parts.access import Access, SiteAccess
 from providers.twin.parts.cluster import ClusterParts
+from providers.twin.parts.dvs import DvPort, Dvpg, Dvs, Proxy
 from providers.twin.parts.network import Networking
 from providers.twin.parts.services import Settings
 
@@ -63,6 +64,7 @@ class Vnic(Document):
     ip6: list[str] = msgspec.field(default_factory=list)
     dhcp6: bool = False
     autoconf: bool = False
+    port: DvPort | None = None  # on a distributed switch; `portgroup` is "" then
 
 
 class Nfs(Document):
@@ -107,6 +109,7 @@ class HostConfig(Document):
     settings: Settings = msgspec.field(default_factory=Settings)
     access: Access = msgspec.field(default_factory=Access)
     network: Networking = msgspec.field(default_factory=Networking)
+    proxies: dict[str, Proxy] = msgspec.field(default_factory=dict)  # distributed switches, by UUID
 
 
 class Account(Document):
@@ -268,5 +271,5 @@ class Site(Document, tag="site", tag_field="kind"):
     files: dict[str, VmFile] = msgspec.field(default_factory=dict)  # path of a .vmx file → whose it is
 
 
-Kept: TypeAlias = Box | Folder | Datacenter | Cluster | Host | Vm | Datastore | Network | Site
+Kept: TypeAlias = Box | Folder | Datacenter | Cluster | Host | Vm | Datastore | Network | Dvs | Dvpg | Site
 """Any document of the store."""
