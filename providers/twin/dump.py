@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from providers.twin.inventory import descend
-from providers.twin.model import Box, Cluster, Datacenter, Datastore, Folder, Host, Hypervisor, Network, Vm
+from providers.twin.model import Box, Cluster, Datacenter, Datastore, Folder, Host, Hypervisor, Network, Site, Vm
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -31,6 +31,7 @@ def dump(house: House) -> dict[str, Any]:
         "networks": {inventory.path(each): _names(house, each) for each in _by_path(house, Network)},
         "vms": {inventory.path(each): _vm(house, each) for each in _by_path(house, Vm)},
         "settings": dict(sorted(inventory.site.settings.items())),
+        "access": _access(house),
         "power": {box.mac: box.power for box in boxes},
         "connections": {name: hosts[name].connection for name in sorted(hosts)},
         "passwords": {
@@ -38,6 +39,24 @@ def dump(house: House) -> dict[str, Any]:
             for box in boxes
             if box.running is not None
         },
+    }
+
+
+def _access(house: House) -> dict[str, Any]:
+    """vCenter's roles, permissions, assigned licences and custom attributes, by names instead of ids."""
+    inventory, access = house.inventory, house.inventory.site.access
+    entities = {each: inventory.path(found) for each in {*(g.entity for g in access.grants), *access.values,
+                                                         *access.assigned}
+                if (found := inventory.docs.get(each)) is not None and not isinstance(found, (Box, Site))}
+    roles = {int(key): role.name for key, role in access.roles.items()}
+    return {
+        "roles": {role.name: list(role.privileges) for _, role in sorted(access.roles.items())},
+        "permissions": sorted([entities[g.entity], g.principal, g.group, roles.get(g.role, str(g.role)), g.propagate]
+                              for g in access.grants if g.entity in entities),
+        "licenses": {entities[each]: key for each, key in sorted(access.assigned.items()) if each in entities},
+        "attributes": {found.name: found.type for _, found in sorted(access.fields.items())},
+        "values": {entities[each]: {access.fields[key].name: value for key, value in sorted(found.items())}
+                   for each, found in sorted(access.values.items()) if each in entities},
     }
 
 

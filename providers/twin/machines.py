@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from planner.model import FleetError
 from providers.twin.model import Account, Box, Hypervisor, Power
@@ -22,6 +23,10 @@ from providers.twin.model import Account, Box, Hypervisor, Power
 _NAMESPACE = uuid.UUID("6d1c9b52-3c0e-5d3f-9d7f-5a3f0c6f7a11")
 _CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256, FIPS 186-4 D.1.2.3
 _ROUNDS = 1000
+AUTHORITY = (("ORGANIZATIONAL_UNIT_NAME", "VMware Engineering"), ("ORGANIZATION_NAME", "vcenter.twin"),
+             ("STATE_OR_PROVINCE_NAME", "California"), ("COUNTRY_NAME", "US"), ("DOMAIN_COMPONENT", "local"),
+             ("DOMAIN_COMPONENT", "vsphere"), ("COMMON_NAME", "CA"))
+"""The name of vCenter's CA, as a new vCenter makes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +157,11 @@ def tls_identity(fleet: str, box: Box) -> Identity:
     """The identity of what runs on a machine. Raises ValueError for one that is off."""
     if box.running is None:
         raise ValueError(f"machine {box.mac} is {box.power}: no certificate")
-    if box.running.certificate:
+    if box.running.certificate and not box.running.config.access.issued:
         return _identity(box.running.certificate, "")
     name = box.running.called or box.name or box.ip
     issued = box.running.issued or box.running.boot_time
-    return derived_identity(fleet, box.mac, box.running.born, name, box.ip, issued)
+    return derived_identity(fleet, box.mac, box.running.born, name, box.ip, issued, box.running.config.access.issued)
 
 
 def rename(box: Box, name: str) -> None:
@@ -181,21 +186,29 @@ def _identity(certificate: str, key: str) -> Identity:
     return Identity(certificate, key, print_of(hashes.SHA1()), print_of(hashes.SHA256()))  # noqa: S303 - vSphere's own
 
 
-@lru_cache(maxsize=4096)
-def derived_identity(fleet: str, mac: str, boot: int, name: str, ip: str, born: float) -> Identity:
-    """A self-signed P-256 certificate for one boot of one machine; the same for the same arguments."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
+def _derived_key(seed: bytes) -> Any:
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    seed = hashlib.sha512(f"{fleet}/{mac}/{boot}".encode()).digest()
-    key = ec.derive_private_key(int.from_bytes(seed, "big") % (_CURVE_ORDER - 1) + 1, ec.SECP256R1())
+    return ec.derive_private_key(int.from_bytes(seed, "big") % (_CURVE_ORDER - 1) + 1, ec.SECP256R1())
+
+
+@lru_cache(maxsize=4096)
+def derived_identity(fleet: str, mac: str, boot: int, name: str, ip: str, born: float, issued: int = 0) -> Identity:
+    """A P-256 certificate for one boot of one machine; the same for the same arguments. Self-signed, or the one that
+    vCenter's CA `issued` as its so-manieth."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    seed = hashlib.sha512(f"{fleet}/{mac}/{boot}{f'/{issued}' if issued else ''}".encode()).digest()
+    key = _derived_key(seed)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name[:64])])
+    authority = _derived_key(hashlib.sha512(f"{fleet}/CA".encode()).digest()) if issued else key
     since = datetime.fromtimestamp(born, UTC).replace(microsecond=0) - timedelta(days=1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(x509.Name([x509.NameAttribute(getattr(x509.NameOID, k), v) for k, v in AUTHORITY])
+                     if issued else subject)
         .public_key(key.public_key())
         .serial_number(int.from_bytes(seed[:15], "big") | 1)
         .not_valid_before(since)
@@ -203,7 +216,7 @@ def derived_identity(fleet: str, mac: str, boot: int, name: str, ip: str, born: 
         .add_extension(
             x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.ip_address(ip))]), critical=False
         )
-        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+        .sign(authority, hashes.SHA256(), ecdsa_deterministic=True)
     )
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
     secret = key.private_bytes(

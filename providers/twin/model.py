@@ -16,6 +16,7 @@ import msgspec
 from providers.twin.parts import Document as Document
 from providers.twin.parts import Plain as Plain
 from providers.twin.parts.access import Access, SiteAccess
+from providers.twin.parts.access import Access, SiteAccess
 from providers.twin.parts.cluster import ClusterParts
 from providers.twin.parts.dvs import DvPort, Dvpg, Dvs, Proxy
 from providers.twin.parts.network import Networking
@@ -107,6 +108,7 @@ class HostConfig(Document):
     rulesets: dict[str, bool] = msgspec.field(default_factory=dict)  # where not as newborn
     options: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # where not as newborn
     settings: Settings = msgspec.field(default_factory=Settings)
+    access: Access = msgspec.field(default_factory=Access)
     access: Access = msgspec.field(default_factory=Access)
     network: Networking = msgspec.field(default_factory=Networking)
     proxies: dict[str, Proxy] = msgspec.field(default_factory=dict)  # distributed switches, by UUID
@@ -267,6 +269,7 @@ class Site(Document, tag="site", tag_field="kind"):
     seeded: str = ""  # digest of the seed that was applied
     unreachable: list[str] = msgspec.field(default_factory=list)  # "server:/path", "server:*"
     settings: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # vCenter's advanced settings
+    access: SiteAccess = msgspec.field(default_factory=SiteAccess)
     access: SiteAccess = msgspec.field(default_factory=SiteAccess)
     files: dict[str, VmFile] = msgspec.field(default_factory=dict)  # path of a .vmx file → whose it is
 

@@ -10,6 +10,7 @@ from pyVmomi import vim, vmodl
 
 from providers.twin.core.base import ManagedObject, World, method, prop
 from providers.twin.inventory import Entity
+from providers.twin.views import access
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -115,6 +116,19 @@ class EntityObject(HouseObject):
             raise vim.fault.DuplicateName(
                 name=name, object=self.at(found.id).ref(), msg=f"The name '{name}' already exists."
             )
+
+    @prop("value", "customValue")
+    def p_values(self) -> list[Any]:
+        """Values of custom attributes."""
+        found = self.house.inventory.site.access.values.get(self.moid, {})
+        return access.values((int(key), value) for key, value in found.items())
+
+    @prop("availableField")
+    def p_fields(self) -> list[Any]:
+        from providers.twin.objects.vcenter_access import definition
+
+        return [definition(int(key), each) for key, each in self.house.inventory.site.access.fields.items()
+                if each.type in ("", self.wire)]
 
     @prop("name")
     def p_name(self) -> str:

@@ -16,6 +16,7 @@ from providers.twin.model import Box, Hypervisor
 from providers.twin.objects.base import HouseObject, HouseWorld
 from providers.twin.objects.host import HostManager, HostObject
 from providers.twin.objects.managers import MANAGERS
+from providers.twin.views import access
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -165,6 +166,13 @@ class DoorHost(HostObject):
         self.house.reboot(box.mac)
 
 
+def let_in(running: Hypervisor, user: str) -> bool:
+    """Whether a user may log in at the host itself: an administrator, and in lockdown mode one of the exceptions. The
+    twin knows no other role at a host's own door."""
+    entries = access.access_entries(running)
+    return any(each.principal == user and each.accessMode == access.ADMIN for each in entries)
+
+
 def door_world(house: House, box: Box) -> DoorWorld:
     """The objects behind the door of what runs on a machine now."""
     if box.running is None:
@@ -177,15 +185,17 @@ def door_world(house: House, box: Box) -> DoorWorld:
     host = DoorHost(world, "ha-host")
     for above, below in ((root, datacenter), (datacenter, hosts), (hosts, compute), (compute, host)):
         above.below.append(below)
-    managers = {kind.field: kind(host, kind.door_id) for kind in MANAGERS}
-    world.add(root, datacenter, hosts, compute, host, *managers.values())
+    made = [kind(host, kind.door_id) for kind in MANAGERS]
+    managers = {each.field: each for each in made if each.field}
+    world.add(root, datacenter, hosts, compute, host, *made)
     open_services(
         world, root, host_about(version=box.running.version, build=box.running.build), host=True,
         accountManager=managers["accountManager"], setting=managers["advancedOption"],
+        userDirectory=managers["userDirectory"],
     )
 
     def authenticate(user: str, password: str) -> Role | None:
-        return ADMIN if knows(world.running(), user, password) else None
+        return ADMIN if let_in(world.running(), user) and knows(world.running(), user, password) else None
 
     world.sessions.authenticate = authenticate
     return world

@@ -17,6 +17,7 @@ from providers.twin.core.meta import data
 from providers.twin.core.service import host_about
 from providers.twin.machines import tls_identity
 from providers.twin.model import Box, HostConfig, Hypervisor
+from providers.twin.objects.access_props import AccessProps
 from providers.twin.objects.base import HouseObject
 from providers.twin.objects.network_props import NetworkProps
 from providers.twin.reach import cut
@@ -32,7 +33,7 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class HostObject(NetworkProps, HouseObject):
+class HostObject(NetworkProps, AccessProps, HouseObject):
     """`vim.HostSystem`."""
 
     wire = "HostSystem"
@@ -259,14 +260,6 @@ class HostObject(NetworkProps, HouseObject):
         pem = tls_identity(self.house.name, box).certificate.encode()
         return [Vm.byte(each - 256 if each > 127 else each) for each in pem]
 
-    @prop("config.lockdownMode")
-    def lockdown(self) -> str:
-        return "lockdownDisabled"
-
-    @prop("config.adminDisabled")
-    def admin_disabled(self) -> bool:
-        return False
-
     @prop("config.deploymentInfo")
     def deployment_info(self) -> Any:
         return data("HostDeploymentInfo", bootedFromStatelessCache=False)
@@ -290,7 +283,7 @@ class HostObject(NetworkProps, HouseObject):
     def config_manager(self) -> Any:
         from providers.twin.objects.managers import MANAGERS
 
-        return data("HostConfigManager", **{kind.field: self.manager(kind).ref() for kind in MANAGERS})
+        return data("HostConfigManager", **{kind.field: self.manager(kind).ref() for kind in MANAGERS if kind.field})
 
 
 @cache
@@ -301,7 +294,7 @@ def _about(version: str, build: str) -> Any:
 class HostManager(HouseObject):
     """A manager object of a host: another view of the same configuration. Listed in `objects/managers.py`."""
 
-    field: ClassVar[str] = ""  # of HostConfigManager
+    field: ClassVar[str] = ""  # of HostConfigManager; "": another manager leads to it
     prefix: ClassVar[str] = ""  # of its id in vCenter: "networkSystem-12" belongs to host-12
     door_id: ClassVar[str] = ""  # its id at the host's own door
 

@@ -93,6 +93,7 @@ class ServiceSystem(HostManager):
     @method("StartService", mutates=True)
     def start(self, id: str) -> None:
         state = self._state(id)
+        self._unlocked(id)
         with self.editing() as config:
             baseline.set_service(config, id, state.policy, self._kept(id, True))
             if id == "ntpd" and not state.running:
@@ -101,6 +102,7 @@ class ServiceSystem(HostManager):
     @method("StopService", mutates=True)
     def stop(self, id: str) -> None:
         state = self._state(id)
+        self._unlocked(id)
         if SERVICES[id].required:
             raise vim.fault.InvalidState(msg=f"The service {id} is required and cannot be stopped.")
         if id == "vpxa":
@@ -118,6 +120,11 @@ class ServiceSystem(HostManager):
         with self.editing() as config:
             if id == "ntpd":
                 config.ntp_heard = list(config.ntp)
+
+    def _unlocked(self, key: str) -> None:
+        """Lockdown mode itself says whether the console runs (HostAccessManager.ChangeLockdownMode)."""
+        if key == "DCUI" and self.config.access.lockdown != "lockdownDisabled":
+            raise vmodl.fault.SecurityError(msg="In lockdown mode the service DCUI cannot be started or stopped.")
 
     @staticmethod
     def _kept(key: str, running: bool) -> bool:

@@ -1,4 +1,4 @@
-"""HostDatastoreSystem and HostLocalAccountManager."""
+"""HostDatastoreSystem."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pyVmomi import vim, vmodl
 from providers.twin import baseline, model
 from providers.twin.core.base import ManagedObject, method, prop
 from providers.twin.core.meta import data
-from providers.twin.machines import account
 from providers.twin.objects.host import HostManager
 from providers.twin.objects.network_system import invalid, refused
 
@@ -113,31 +112,3 @@ class DatastoreSystem(HostManager):
             )
         with self.editing() as config:
             del config.nfs[store.name]
-
-
-class AccountManager(HostManager):
-    """`vim.host.LocalAccountManager`: the password of root."""
-
-    wire = "HostLocalAccountManager"
-    field, prefix, door_id = "accountManager", "localAccountManager", "ha-localacctmgr"
-
-    @method("UpdateUser", mutates=True)
-    def update_user(self, user: Any) -> None:
-        box, running = self.host.open()
-        if user.id != "root":
-            raise vim.fault.UserNotFound(principal=user.id, unresolved=False, msg=f"There is no user {user.id}.")
-        if user.password is not None:
-            self._strong(user.password)
-            running.accounts["root"] = account(box, "root", user.password)
-        self.house.inventory.mark(box)
-
-    @staticmethod
-    def _strong(password: str) -> None:
-        """ESXi's default rule (Security.PasswordQualityControl): 7 characters of 3 classes."""
-        classes = (str.islower, str.isupper, str.isdigit, lambda each: not each.isalnum())
-        if len(password) < 7 or sum(any(map(kind, password)) for kind in classes) < 3:
-            raise vmodl.fault.SystemError(
-                reason="weak password",
-                msg="Weak password: not enough different characters or classes. ESXi wants at least 7 characters of 3 "
-                    "of the classes lower case, upper case, digits and others.",
-            )

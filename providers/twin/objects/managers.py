@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from providers.twin.objects.access import (
+    AccountManager,
+    Authentication,
+    Certificates,
+    DirectoryStore,
+    HostAccess,
+    LocalStore,
+    LocalUsers,
+    SnmpSystem,
+)
 from providers.twin.objects.host import HostManager
 from providers.twin.objects.host_services import DateTimeSystem, FirewallSystem, HostOptions, ServiceSystem
-from providers.twin.objects.host_storage import AccountManager, DatastoreSystem
+from providers.twin.objects.host_storage import DatastoreSystem
 from providers.twin.objects.network_system import NetworkSystem
 from providers.twin.objects.nic_manager import NicManager
 
 MANAGERS: tuple[type[HostManager], ...] = (
     NetworkSystem, NicManager, DateTimeSystem, ServiceSystem, FirewallSystem, HostOptions, DatastoreSystem,
-    AccountManager,
+    AccountManager, LocalUsers, HostAccess, Authentication, LocalStore, DirectoryStore, SnmpSystem, Certificates,
 )

@@ -12,6 +12,7 @@ from providers.twin.core.meta import data
 from providers.twin.core.service import open_services, vcenter_about
 from providers.twin.inventory import ROOT
 from providers.twin.objects import evc
+from providers.twin.objects.authorization import Authorization
 from providers.twin.objects.base import EntityObject, HouseObject, HouseWorld
 from providers.twin.objects.cluster import ClusterObject, PoolObject, cluster_id
 from providers.twin.objects.entities import DatastoreObject, NetworkObject, VmObject
@@ -20,6 +21,7 @@ from providers.twin.objects.host import HostObject
 from providers.twin.objects.host_vcenter import VcenterHost
 from providers.twin.objects.managers import MANAGERS
 from providers.twin.objects.network_system import invalid
+from providers.twin.objects.vcenter_access import Assignments, CustomFields, HostCertificates, Licenses
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -132,21 +134,6 @@ class VcenterSettings(HouseObject):
         self.house.inventory.mark(site)
 
 
-class Licenses(HouseObject):
-    """`vim.LicenseManager`: an evaluation."""
-
-    wire = "LicenseManager"
-
-    @prop("licenses")
-    def licenses(self) -> Any:
-        return [data("LicenseManagerLicenseInfo", licenseKey="00000-00000-00000-00000-00000", editionKey="eval",
-                     name="Evaluation Mode", total=0, costUnit="")]
-
-    @prop("licensedEdition")
-    def edition(self) -> str:
-        return "eval"
-
-
 def vcenter_world(house: House) -> World:
     """The objects behind vCenter's door, with its service objects; one user."""
     from providers.twin.house import PASSWORD, USER
@@ -158,6 +145,10 @@ def vcenter_world(house: House) -> World:
     open_services(
         world, root, vcenter_about(version=VERSION, build=BUILD, instance=house.instance),
         setting=VcenterSettings(world, "VpxSettings"), licenseManager=Licenses(world, "LicenseManager"),
+        authorizationManager=Authorization(world, "AuthorizationManager"),
+        customFieldsManager=CustomFields(world, "CustomFieldsManager"),
+        certificateManager=HostCertificates(world, "certificateManager"),
     )
+    world.add(Assignments(world, Assignments.ID))
     world.sessions.accounts.set(USER, PASSWORD)
     return world
