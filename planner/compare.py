@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from planner.catalog import Catalog, ResourceType
 from planner.model import Action, Attrs, Change, Diagnostic, SecretRef, Unknown, walk_secrets
 from planner.schema import names_root
-from planner.snapshot import same
+from planner.snapshot import restrict, same
 
 Key: TypeAlias = tuple[str, str]
 """An object on one host: (type, name)."""
@@ -173,7 +173,7 @@ def differences(before: Attrs | None, after: Attrs | None) -> list[tuple[str, An
             return str(value)
         return value if not isinstance(value, (list, tuple)) else [plain(v) for v in value]
 
-    old, new = {k: before.get(k) for k in after}, after
+    old, new = {k: restrict(v, before.get(k)) for k, v in after.items()}, after
     tree = DeepDiff(plain(old), plain(new), view="tree", ignore_order=False, threshold_to_diff_deeper=0)
     paths: dict[tuple[str, ...], None] = {}
     for found in tree.values():

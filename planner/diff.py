@@ -147,7 +147,8 @@ class _Differ:
         self._check_children(root, program, made)
         if changed:
             carrying = self._carrying(root, program, made)
-            self.management |= {c.address for c in made if (c.address.rtype, c.address.name) in carrying}
+            self.management |= {c.address for c in made if (c.address.rtype, c.address.name) in carrying
+                                or self.catalog.types[c.address.rtype].manages}
 
     def _mark_restored(self, children: Iterable[Address]) -> None:
         """What gets back exactly what was last applied: a review folds it into one line."""
@@ -363,6 +364,8 @@ class _Differ:
             why = "asked for by --replace" if forced else f"{', '.join(fixed)} cannot be changed in place"
             return replace(created, action=Action.REPLACE, before={**unseen, **observed(rtype, found)}, reason=why)
         if changed:
+            along = {k for o in rtype.operations for name, more in o.carries.items() if name in changed for k in more}
+            before |= {k: found[k] for k in along if k in found}
             return Change(address, Action.UPDATE, before, after, unknown, adopted=adopted)
         if adopted:
             return Change(address, Action.NOOP, before, after, reason="exists already: adopted", adopted=True)

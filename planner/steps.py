@@ -178,8 +178,24 @@ def _delete(rtype: ResourceType, before: Attrs) -> Iterable[Draft]:
 
 def _update(rtype: ResourceType, change: Change) -> Iterable[Draft]:
     after = {k: v for k, v in (change.after or {}).items() if written(rtype, k)}
-    for draft in _transitions(rtype, change.before or {}, after):
+    if rtype.drafts is not None:
+        made: Iterable[Draft] = rtype.drafts(replace(change, after=after))
+    else:
+        made = (_carrying(rtype, draft, change.before or {}, after)
+                for draft in _transitions(rtype, change.before or {}, after))
+    for draft in made:
         yield replace(draft, assumed=change.assumed)
+
+
+def _carrying(rtype: ResourceType, draft: Draft, current: Attrs, wanted: Attrs) -> Draft:
+    """With what changes along (see `Operation.carries`)."""
+    carries = next(o for o in rtype.operations if o.name == draft.operation).carries
+    along = [k for name in carries if name in (draft.after or {}) for k in carries[name]]
+    if not along:
+        return draft
+    before = {k: current[k] for k in along if k in current}
+    return replace(draft, before={**(draft.before or {}), **before},
+                   after={**(draft.after or {}), **{k: wanted[k] for k in along if k in wanted}})
 
 
 def _transitions(rtype: ResourceType, current: Attrs, wanted: Attrs) -> Iterable[Draft]:
@@ -259,9 +275,12 @@ def _split_swaps(catalog: Catalog, placed: Sequence[_Placed]) -> Iterable[_Place
             yield p
             continue
         kept = {k: [i for i in _list(before[k]) if i in _list(after[k])] for k in taken}
-        middle: dict[str, Any] = {**after, **kept}
+        carries = catalog.operations[p.draft.operation].carries
+        along = {k for name in taken for k in carries.get(name, ()) if k in after}
+        middle: dict[str, Any] = {k: v for k, v in {**after, **kept}.items() if k not in along}
         yield replace(p, draft=replace(p.draft, after=middle))
-        late = replace(p.draft, before={k: middle[k] for k in taken}, after={k: after[k] for k in taken})
+        late = replace(p.draft, before={k: middle[k] for k in taken},
+                       after={k: after[k] for k in after if k in taken or k in along})
         yield replace(p, draft=late, early=False,
                       rank=_rank(catalog, catalog.types[p.address.rtype], p.address, down=False))
 

@@ -63,6 +63,8 @@ class Rules:
                 self._owned(instance, kid, owned_type, names)
             for name, carrier in kid_table.rtype.within.items():
                 self._within(kid, kids, name, carrier)
+            if kid_table.rtype.claims is not None:
+                self._claimed(instance, kid, kids)
         self._newborn(instance, claims)
 
     def _error(self, summary: str, detail: str, resource: Resource, remedy: str = "") -> None:
@@ -84,6 +86,19 @@ class Rules:
                 self.problems.error("one fact with two owners", f"{kid.address} manages what {other} declares too",
                                     place, f"remove {owned_type}{name and '.'}{name}, or "
                                     f"`{kid.address.child_type}{own and '.'}{own}:`", other)
+
+    def _claimed(self, instance: Instance, kid: Resource, kids: list[Resource]) -> None:
+        """Facts of other objects that this one manages (management: vmk0's address) are declared once only."""
+        claims = self.bodies.tables[kid.address.child_type].rtype.claims
+        declared = {(k.address.child_type, k.address.name): k for k in kids}
+        attributes = {key: other.attributes for key, other in declared.items()}
+        for kind, name, facts in claims(kid.attributes, attributes) if claims is not None else ():
+            other = declared.get((kind, name))
+            for fact in facts if other is not None else ():
+                if fact in attributes[kind, name]:
+                    self._error("one fact with two owners", f"{kid.address} manages what "
+                                f"{instance.address.under(kind, name)} declares too: {fact}", other or kid,
+                                f"remove {fact} there, or `{kid.address.child_type}:`")
 
     def _within(self, kid: Resource, kids: list[Resource], name: str, carrier: str) -> None:
         """A number that must not be above that of what the object is on (a VMkernel adapter's MTU)."""
