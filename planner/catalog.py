@@ -34,7 +34,10 @@ class Operation:
     does: `create`/`delete` an object, `update` the named `attributes` in one call, `add_item`/`remove_item`
     of the one list attribute named (a step per item), or `act` (only a program places it).
     `disruptive`: what a step may cut, as text or by (before, after); for what hangs on a host it is asked only where
-    the object carries that host's management traffic.
+    the object carries that host's management traffic, unless it `cuts` storage.
+    `opens`, `closes`: acts on the host, once each: before the first step that names them, after the last one. What has
+    to come last both ways (a rescan) is the inverse of what opens, and closes.
+    `whole`: a step carries all that is declared of its attributes, not only what differs (a password goes along).
     `to` restricts an `update` to certain after-values: `{"running": True}` picks StartService. `given` restricts it to
     certain before-values, where one call makes a thing and another one changes it.
     `early`: predicate (before, after) → the step belongs with the removals (an MTU that shrinks).
@@ -66,6 +69,11 @@ class Operation:
     # At a newborn's own door; takes it: from then on vCenter has it; restarts it: what it had goes with that boot.
     birth: Literal["", "door", "taken", "restart"] = ""
     settles: Attrs = field(default_factory=dict)  # facts that state has once it is done; None: a fact that ends with it
+    cuts: Literal["management", "storage"] = "management"
+    opens: tuple[str, ...] = ()
+    closes: tuple[str, ...] = ()
+    whole: bool = False
+    when: str = ""  # a guard (see GUARDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +187,9 @@ class ResourceType:
     validate: Callable[[Attrs], Iterable[str]] | None = None  # rules across fields: a sentence for each breach
     facts: tuple[str, ...] = ()  # computed values kept in state
     tested: tuple[str, ...] = ("twin",)
+    # Why a live object is dead (an export whose server is gone); "": it is not. One that nobody declares any more is
+    # removed then, whoever made it.
+    dead: Callable[[Attrs], str] | None = None
 
     def baseline_for(self, name: str) -> Attrs | None:
         """Attributes of the object of that name on a newborn host; None where a newborn has none.
@@ -219,6 +230,9 @@ class Catalog:
                 operations[operation.name] = operation
         for operation in operations.values():
             _check_inverse(operation, operations)
+            unknown = [n for n in (*operation.opens, *operation.closes) if n not in operations]
+            if unknown:
+                raise CatalogError(f"operation {operation.name} names {unknown}, which is not in the catalogue")
         for rtype in by_name.values():
             _check_type(rtype, by_name)
         return cls(by_name, operations, reserved or {})
@@ -269,6 +283,7 @@ def _check_type(rtype: ResourceType, types: Mapping[str, ResourceType]) -> None:
 
 
 GUARDS: Mapping[str, str] = {
+    "not-yet": "only if live does not have it by then",
     "not-connected": "only if vCenter does not have the host connected",
     "shown-connected": "only if vCenter still shows the host as connected although it was reborn",
     "not-restarted": "only if an interrupted run goes on, and the host has not been born yet",

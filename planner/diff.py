@@ -299,9 +299,10 @@ class _Differ:
         rtype = self.catalog.types[address.rtype]
         resource = self.inputs.desired.get(address)
         recorded = self.inputs.recorded.get(address)
-        found = self.inputs.live.objects.get(address)
+        live = self.inputs.live.objects.get(address)
+        found = as_recorded(live.attributes, recorded.attributes if recorded else None) if live else None
         if resource is None:
-            return self._leaving(address, rtype, recorded, found.attributes if found else None)
+            return self._leaving(address, rtype, recorded, found)
         if found is None:
             if rtype.setting:
                 self.diagnostics.append(Diagnostic(
@@ -309,18 +310,22 @@ class _Differ:
                     resource.mark, address, "check the name, or remove the declaration"))
                 return None
             return self._create(rtype, resource, "was deleted outside of fleet" if recorded else "")
-        return self._existing(rtype, resource, found.attributes, recorded)
+        return self._existing(rtype, resource, found, recorded)
 
     def _leaving(self, address: Address, rtype: ResourceType, recorded: StateResource | None,
                  found: Attrs | None) -> Change | None:
         if recorded is None:
             if found is None:
                 return None
-            return Change(address, Action.DELETE, observed(rtype, found), None,
-                          reason="undeclared on an exclusive host")
+            dead = rtype.dead(found) if rtype.dead is not None else ""
+            return Change(address, Action.DELETE, found if dead else observed(rtype, found), None,
+                          reason=f"undeclared on an exclusive host{dead and ', and '}{dead}")
         if found is None and address not in self.inputs.live.hosts:
             return Change(address, Action.FORGET, recorded.attributes, None, reason="already gone")
         kept = address in self.inputs.keep or address.root in self.inputs.keep
+        dead = rtype.dead(found) if rtype.dead is not None and found is not None and not kept else ""
+        if dead:
+            return Change(address, Action.DELETE, found, None, reason=f"{self.inputs.leaving}, and {dead}")
         if recorded.origin == "adopted" or rtype.setting or kept:
             why = "was adopted: stays as it is" if recorded.origin == "adopted" else "stays as it is"
             return Change(address, Action.FORGET, recorded.attributes, None, reason=why)

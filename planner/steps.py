@@ -95,11 +95,33 @@ def _chains(catalog: Catalog, root: Address, change: Change | None, program: Pro
     if not program.window and any(catalog.operations[p.draft.operation].window for p in middle):
         raise FleetError(f"the steps of {root} need maintenance mode, and its program opens no window")
     ordered = sorted(_split_swaps(catalog, middle), key=lambda p: (not p.early, p.rank))
-    ordered = in_safe_order(catalog, ordered, standing, management)
+    ordered = _bracketed(catalog, root, in_safe_order(catalog, ordered, standing, management))
     chain = [*(_Placed(root, d, False, ()) for d in program.head), *ordered,
              *(_Placed(root, d, False, ()) for d in program.tail)]
     leaving = change is not None and change.action is Action.DELETE
     yield ("down" if leaving else "up"), chain
+
+
+def _bracketed(catalog: Catalog, root: Address, ordered: Sequence[_Placed]) -> list[_Placed]:
+    """With the acts that open and close what some of these steps do (see `Operation.opens`)."""
+    found = list(ordered)
+    for where in ("closes", "opens"):
+        named = [(i, getattr(catalog.operations[p.draft.operation], where)) for i, p in enumerate(found)]
+        for act in dict.fromkeys(act for _, acts in named for act in acts):
+            at = [i for i, acts in named if act in acts]
+            one = _Placed(root, Draft(act, {}, {}), False, ())
+            place = at[-1] + 1 if where == "closes" else at[0]
+            _insert(found, named, place, one)
+    return found
+
+
+def _insert(found: list[_Placed], named: list[tuple[int, tuple[str, ...]]], place: int, one: _Placed) -> None:
+    """Acts of one kind stand in the order in which operations name them: each right after the one before it."""
+    while place < len(found) and found[place].draft.before == {} and found[place].address == one.address and any(
+            found[place].draft.operation in acts for _, acts in named):
+        place += 1
+    found.insert(place, one)
+    named[:] = [(i + (i >= place), acts) for i, acts in named]
 
 
 # --- the steps of one object ------------------------------------------------------------------------------
@@ -173,6 +195,7 @@ def _delete(rtype: ResourceType, before: Attrs) -> Iterable[Draft]:
     made = set(_single(rtype, "create").attributes)
     initial = {k: v for k, v in rtype.initial.items() if k not in made and k in before}
     yield from _transitions(rtype, before, initial)
+    made |= {k for k, f in rtype.fields.items() if f.computed}  # (why it is dead: see `ResourceType.dead`)
     yield Draft(_single(rtype, "delete").name, {k: v for k, v in before.items() if k in made}, None)
 
 
@@ -208,8 +231,9 @@ def _transitions(rtype: ResourceType, current: Attrs, wanted: Attrs) -> Iterable
         if operation.does == "update":
             if all(same(v, wanted.get(k)) for k, v in operation.to.items()) and \
                     all(same(v, current.get(k)) for k, v in operation.given.items()):
-                draft = Draft(operation.name, {k: restrict(wanted[k], current.get(k)) for k in keys},
-                              {k: wanted[k] for k in keys})
+                said = [k for k in operation.attributes if k in wanted] if operation.whole else keys
+                draft = Draft(operation.name, {k: restrict(wanted[k], current.get(k)) for k in said},
+                              {k: wanted[k] for k in said}, operation.when)
                 switched = operation.stopped if current.get(operation.stopped) is True else ""
                 yield from _while_off(rtype, switched, wanted, draft) if switched else (draft,)
                 left = [k for k in left if k not in keys and k != switched]
@@ -384,7 +408,7 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
           management: frozenset[Address]) -> Step:
     draft = placed.draft
     operation = catalog.operations[draft.operation]
-    marked = not placed.address.child_type or placed.address in management
+    marked = not placed.address.child_type or placed.address in management or operation.cuts == "storage"
     inverse = None
     why = operation.irreversible
     lasting = why(draft.before, draft.after) if callable(why) else why

@@ -90,7 +90,11 @@ def inverse_record(step: Step) -> dict[str, Any] | None:
 
 def _guard(run: Run, step: Step) -> bool:
     operation = run.engine.catalog.operations[step.operation]
-    return patiently(run, lambda: run.session(operation).guard(step.when, run.call(step)))
+
+    def take() -> bool:
+        return patiently(run, lambda: run.session(operation).guard(step.when, run.call(step)))
+
+    return settled(run, step.address.root, take, lambda found: step.when != "not-yet" or not found)
 
 
 def _look(run: Run, step: Step) -> Attrs | None:

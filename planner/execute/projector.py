@@ -296,7 +296,8 @@ class Projector:
         operation = self.catalog.operations.get(step.operation)
         computed = {**{k: v for k, v in after.items() if k not in fields}, **facts,
                     **(operation.settles if operation else {})}
-        creates = step.before is None and step.kind == "call" and bool(attributes)
+        creates = step.before is None and step.kind == "call" and (
+            bool(attributes) or (bool(step.address.child_type) and step.after is not None))
         if creates:
             earlier = track.waiting if now is None else now.facts
             now = StateResource(step.address, "created", attributes, facts=earlier)

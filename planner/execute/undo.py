@@ -129,12 +129,14 @@ def left_over(run: Run, live: Live) -> list[str]:
     announced = {s.address.root for s in run.plan.steps
                  if s.irreversible and s.kind == "call" and run.status.get(s.id) in ("done", "doubt")
                  and s.operation.startswith("host.")}
+    lasting = {s.address for s in run.plan.steps
+               if s.irreversible and s.address.child_type and run.status.get(s.id) in ("done", "doubt")}
     booted = booted_again(run)
     announced |= set(run.restorations)  # proven by themselves: a newborn has more, and less, than nobody ever declared
     different = []
     for text, digest in run.plan.live_digests.items():
         address = Address.parse(text)
-        aside = address.root in announced or (address.child_type and address.root in booted)
+        aside = address.root in announced or address in lasting or (address.child_type and address.root in booted)
         if not aside and live_digest(run.engine.catalog, live, address) != digest:
             different.append(text)
     return different

@@ -19,6 +19,7 @@ from planner.model import (
     StateResource,
     Step,
     StepFailed,
+    Unknown,
 )
 from planner.ports import Call, Clock
 from providers.vsphere import faults, privileges, tasks
@@ -217,6 +218,9 @@ class VsphereSession:
 
     def guard(self, name: str, call: Call) -> bool:
         with self._reading(f"guard {name}"):
+            if name == "not-yet":
+                found = self._observe(call) or {}
+                return any(found.get(k) != v for k, v in (call.after or {}).items() if not isinstance(v, Unknown))
             status = self.live_host(call)
             if status is None:
                 raise ReadFailed("vCenter does not know this host", str(call.address.root))

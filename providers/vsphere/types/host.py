@@ -8,6 +8,7 @@ from providers.vsphere.host import door
 from providers.vsphere.host import operations as do
 from providers.vsphere.host.install import validate
 from providers.vsphere.host.program import program
+from providers.vsphere.host.storage import SCANS
 
 _STAYS = "it stays connected"
 _FORGOTTEN = "its statistics, the history of its events, alarms and permissions set on it"
@@ -108,6 +109,7 @@ HOST = ResourceType(
         Operation("host.verify_kept", "read back", "act", "Read the host back: everything must be as declared. It "
                   "stays in maintenance mode, as somebody had put it.", do.verify, kind="verify",
                   settles={"door_maintenance": None}),
+        *SCANS,
     ),
     tested=("twin", "vcsim"),
 )

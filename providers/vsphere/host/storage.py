@@ -1,0 +1,34 @@
+"""Acts on a host's storage as a whole: what the steps of targets, ports and LUNs are bracketed by."""
+
+from __future__ import annotations
+
+from planner.catalog import Operation
+from planner.ports import Call
+from providers.vsphere.tools import Tools
+
+_STORAGE = ("Host.Config.Storage",)
+
+
+def rescan(tools: Tools, call: Call) -> None:
+    tools.manager(call, "storageSystem").RescanAllHba()
+
+
+def refresh(tools: Tools, call: Call) -> None:
+    tools.manager(call, "storageSystem").RefreshStorageSystem()
+
+
+def scan_vmfs(tools: Tools, call: Call) -> None:
+    tools.manager(call, "storageSystem").RescanVmfs()
+
+
+SCANS: tuple[Operation, ...] = (
+    Operation("host.refresh_storage", "HostStorageSystem.RefreshStorageSystem", "act",
+              "Let the host look again at the storage that it knows; undone, all adapters are rescanned.", refresh,
+              inverse="host.rescan", privileges=_STORAGE),
+    Operation("host.rescan", "HostStorageSystem.RescanAllHba", "act",
+              "Rescan all storage adapters: disks appear, and those that are gone leave.", rescan,
+              inverse="host.refresh_storage", privileges=_STORAGE),
+    Operation("host.scan_vmfs", "HostStorageSystem.RescanVmfs", "act", "Rescan for VMFS volumes.", scan_vmfs,
+              inverse="host.scan_vmfs", privileges=_STORAGE),
+)
+"""There and back alike: scan, refresh, the changes, rescan, scan. So undoing ends with a rescan, too."""
