@@ -149,6 +149,13 @@ def changed_attributes(rtype: ResourceType, wanted: Attrs, found: Attrs, ignored
     return sorted(candidates, key=position)
 
 
+def as_recorded(found: Attrs, recorded: Attrs | None) -> Attrs:
+    """What live says that it hides now (unknown) is taken as it was recorded."""
+    if recorded is None or not any(isinstance(v, Unknown) for v in found.values()):
+        return found
+    return {k: recorded.get(k, v) if isinstance(v, Unknown) else v for k, v in found.items()}
+
+
 def _unseen(name: str, found: Attrs, recorded: Attrs) -> Any:
     """A reference that live itself gives (to a key that the server keeps) is what undoing needs; it equals nothing."""
     value = found.get(name)

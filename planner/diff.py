@@ -9,6 +9,7 @@ from typing import Any
 from planner.catalog import Catalog, Program, ProgramInput, ResourceType
 from planner.compare import (
     Key,
+    as_recorded,
     below,
     carriers,
     changed_attributes,

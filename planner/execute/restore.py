@@ -29,6 +29,7 @@ from planner.model import (
     StateResource,
     Step,
     StepFailed,
+    Unknown,
     contains_unknown,
 )
 from planner.plan import PlanInputs, build_plan, plan_document
@@ -288,5 +289,6 @@ def _contradictions(run: Run, root: Address, earlier: Mapping[Address, StateReso
             wrong.append(f"{address} cannot be read" if address in live.objects else f"{address} does not exist")
             continue
         wrong += [f"{address}: {k} is {found.get(k)!r}, it was {v!r}" for k, v in resource.attributes.items()
-                  if k in fields and fields[k].observed and not contains_unknown(v) and not same(v, found.get(k))]
+                  if k in fields and fields[k].observed and not contains_unknown(v) and not same(v, found.get(k))
+                  and not isinstance(found.get(k), Unknown)]
     return wrong

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from planner.catalog import Operation, ResourceType
-from planner.compare import changed_attributes, written
-from planner.model import Attrs, SecretRef, Unknown
+from planner.catalog import Catalog, Operation, ResourceType
+from planner.compare import as_recorded, changed_attributes, written
+from planner.model import Address, Attrs, Live, LiveObject, SecretRef, StateResource, Unknown
 from planner.schema import secret, string
+from planner.snapshot import find_drift, mismatch
 
 OLD, NEW = SecretRef("env:OLD"), SecretRef("env:NEW")
 
@@ -40,3 +41,16 @@ def test_unseen_is_compared_with_what_was_recorded(found: Attrs, recorded: Attrs
     wanted: dict[str, Any] = {"word": NEW, "size": "1", "first": NEW}
     assert changed_attributes(TYPE, wanted, found, (), recorded) == expected
     assert "word" not in changed_attributes(TYPE, wanted, found, ("word",), recorded)
+
+
+def test_what_live_hides_is_taken_as_recorded() -> None:
+    hidden = Unknown("lockdown")
+    assert as_recorded({"size": hidden, "word": "x"}, {"size": "1"}) == {"size": "1", "word": "x"}
+    assert as_recorded({"size": hidden}, None) == {"size": hidden}
+    assert mismatch({"size": "1"}, {"size": hidden}) == ""
+    assert mismatch({"size": "1"}, {"size": "2"}) == "size is '2', expected '1'"
+    address = Address.parse("host.a.thing.b")
+    state = {address: StateResource(address, "created", {"size": "1"})}
+    for shown, drifted in ((hidden, 0), ("2", 1)):
+        live = Live("", {address: LiveObject(address, {"size": shown})}, {})
+        assert len(find_drift(Catalog({"thing": TYPE}, {}), state, live, {}, frozenset())) == drifted
