@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
-from planner.model import Attrs, Unknown
+from planner.model import Attrs, StepFailed, Unknown
 from planner.ports import Call
-from planner.schema import integer, strings
+from planner.schema import integer, string, strings
+from providers.vsphere.net_policies import merge_policy, problems, read_policy, switch_fields
 from providers.vsphere.tools import Tools, after, editable, need, pick
 
 PATH = "config.network.vswitch"
@@ -19,7 +20,11 @@ def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
     for each in props.get(PATH) or ():
         spec = each.spec
         uplinks: Any = sorted(_uplinks(spec))
-        found[each.name] = {"uplinks": uplinks, "mtu": int(each.mtu or spec.mtu or 1500), "ports": int(spec.numPorts)}
+        beacon, discovery = (getattr(spec.bridge, k, None) for k in ("beacon", "linkDiscoveryProtocolConfig"))
+        found[each.name] = {
+            "uplinks": uplinks, "mtu": int(each.mtu or spec.mtu or 1500), "ports": int(spec.numPorts),
+            **read_policy(spec.policy), "discovery": str(discovery.operation) if discovery is not None else "",
+            "beacon": int(beacon.interval) if beacon is not None else 0}
     return found
 
 
@@ -47,12 +52,30 @@ def _bridge(spec: Any, uplinks: list[str]) -> None:
         order.standbyNic = standby
 
 
+def _rest(spec: Any, wanted: Attrs) -> None:
+    """Put policies, link discovery and beacon into a spec that has its uplinks."""
+    from pyVmomi import vim
+
+    if {"security", "teaming", "shaping"} & set(wanted):
+        spec.policy = merge_policy(spec.policy, wanted)
+        if spec.bridge is None and spec.policy.nicTeaming is not None:
+            spec.policy.nicTeaming.nicOrder = None
+    if spec.bridge is None:
+        return
+    if wanted.get("discovery"):
+        spec.bridge.linkDiscoveryProtocolConfig = vim.host.LinkDiscoveryProtocolConfig(
+            protocol="cdp", operation=wanted["discovery"])
+    if wanted.get("beacon"):
+        spec.bridge.beacon = vim.host.VirtualSwitch.BeaconConfig(interval=wanted["beacon"])
+
+
 def add(tools: Tools, call: Call) -> None:
     from pyVmomi import vim
 
     wanted = after(call)
     spec = vim.host.VirtualSwitch.Specification(numPorts=wanted.get("ports") or 128, mtu=wanted.get("mtu") or 1500)
     _bridge(spec, [str(n) for n in wanted.get("uplinks") or ()])  # type: ignore[union-attr]
+    _rest(spec, wanted)
     tools.manager(call, "networkSystem").AddVirtualSwitch(vswitchName=call.address.name, spec=spec)
 
 
@@ -65,6 +88,10 @@ def update(tools: Tools, call: Call) -> None:
         spec.mtu = wanted["mtu"]
     if wanted.get("ports") is not None:
         spec.numPorts = wanted["ports"]
+    if spec.bridge is None and (wanted.get("discovery") or wanted.get("beacon")):
+        raise StepFailed("this vSwitch has no uplinks", f"{call.address.name}: discovery and beacon are theirs",
+                         "declare `uplinks`, or leave the two out")
+    _rest(spec, wanted)
     tools.manager(call, "networkSystem").UpdateVirtualSwitch(vswitchName=call.address.name, spec=spec)
 
 
@@ -94,8 +121,26 @@ def cuts(before: Attrs | None, now: Attrs | None) -> str:
     why = [f"it gives up {', '.join(gone)}"] if gone else []
     if "mtu" in (now or {}) and (before or {}).get("mtu") != (now or {}).get("mtu"):
         why.append("its MTU changes")
+    why += [f"its {name} changes" for name in ("teaming", "shaping") if name in (now or {})]
     return f"may cut management, which runs over this vSwitch: {' and '.join(why)}" if why else ""
 
+
+def validate(attributes: Attrs) -> Iterable[str]:
+    yield from problems(attributes, inherits=False)
+    uplinks, teaming = attributes.get("uplinks"), attributes.get("teaming")
+    if not isinstance(uplinks, list):
+        return
+    if not uplinks and (attributes.get("discovery") or attributes.get("beacon")):
+        yield "discovery and beacon are those of uplinks: declare some, or leave the two out"
+    if isinstance(teaming, Mapping):
+        named: list[Any] = [*(teaming.get("active") or ()), *(teaming.get("standby") or ())]  # type: ignore[misc]
+        strange = [str(n) for n in named if n not in uplinks]
+        if strange:
+            yield f"teaming names {', '.join(strange)}, no uplink of this vSwitch: add it to `uplinks`, or take it out"
+
+
+_SET = ("uplinks", "mtu", "ports", "security", "teaming", "shaping", "discovery", "beacon")
+_LATER = dict.fromkeys(_SET[2:], Unknown("read after birth"))
 
 VSWITCH = ResourceType(
     name="vswitch",
@@ -106,18 +151,24 @@ VSWITCH = ResourceType(
         "uplinks": strings("Physical NICs that it uses (vmnic names).", unordered=True, default=[]),
         "mtu": integer("Largest frame, in bytes.", default=1500, check="mtu"),
         "ports": integer("Number of ports (fixed by newer ESXi itself).", minimum=1, maximum=4088),
+        **switch_fields(),
+        "discovery": string("What it does with CDP: none, listen, advertise or both (it needs uplinks).",
+                            enum=("none", "listen", "advertise", "both")),
+        "beacon": integer("Seconds between beacons (it needs uplinks).", minimum=1),
     },
+    validate=validate,
     distinct=("uplinks",),
     label_doc="the switch's name",
     paths=(PATH,),
     read=read,
-    baseline={"vSwitch0": {"uplinks": ["vmnic0"], "mtu": 1500, "ports": Unknown("read after birth")}},
+    baseline={"vSwitch0": {"uplinks": ["vmnic0"], "mtu": 1500, **_LATER}},
     operations=(
         Operation("vswitch.add", "HostNetworkSystem.AddVirtualSwitch", "create", "Create the vSwitch.", add,
-                  ("uplinks", "mtu", "ports"), inverse="vswitch.remove", privileges=("Host.Config.Network",)),
+                  _SET, inverse="vswitch.remove", privileges=("Host.Config.Network",)),
         Operation("vswitch.update", "HostNetworkSystem.UpdateVirtualSwitch", "update",
-                  "Set uplinks, MTU and ports; its policies stay.", update, ("uplinks", "mtu", "ports"),
-                  inverse="vswitch.update", disruptive=cuts, early=shrinks, privileges=("Host.Config.Network",)),
+                  "Set uplinks, MTU, ports and policies; what is not declared stays.", update, _SET,
+                  carries={"uplinks": ("teaming", "discovery", "beacon")}, inverse="vswitch.update", disruptive=cuts, early=shrinks,
+                  privileges=("Host.Config.Network",)),
         Operation("vswitch.remove", "HostNetworkSystem.RemoveVirtualSwitch", "delete", "Remove the vSwitch.", remove,
                   inverse="vswitch.add", privileges=("Host.Config.Network",)),
     ),
