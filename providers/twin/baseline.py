@@ -64,6 +64,10 @@ def set_service(config: HostConfig, key: str, policy: str, running: bool) -> Non
         config.services[key] = ServiceState(policy, running)
 
 
+_DAEMONS = {"ntpClient": "ntpd", "ptpd": "ptpd"}
+"""Rule sets that the host opens with their daemons."""
+
+
 def ruleset(hypervisor: Hypervisor, key: str) -> bool:
     """Whether a rule set is open; NFS opens its own with the first mount, vpxa with a vCenter. Raises KeyError."""
     fact = rulesets()[key]
@@ -74,6 +78,8 @@ def ruleset(hypervisor: Hypervisor, key: str) -> bool:
         return True
     if key == "vpxHeartbeats":
         return bool(hypervisor.manager)
+    if key in _DAEMONS and service(hypervisor, _DAEMONS[key]).running:
+        return True
     return config.rulesets.get(key, fact.enabled)
 
 

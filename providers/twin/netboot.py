@@ -258,8 +258,10 @@ def _announce(machine: Machine, certificate: str, loaded: _Loaded, version: str,
     options, firewall, clock = loaded.options, inside.firewall(machine.boot), inside.clock
 
     def send(url: str, spki: str, body: bytes) -> tuple[int, dict[str, Any]]:
-        port = urlsplit(url).port or 443
-        let_out(firewall, RULESET, "tcp", 443 if inside.ports is None else inside.ports.get(port, port))
+        parts = urlsplit(url)
+        port = parts.port or 443
+        seen = 443 if inside.ports is None else inside.ports.get(port, port)
+        let_out(firewall, RULESET, "tcp", seen, parts.hostname or "")
         return post(url, spki, body)
 
     was_open = firewall.is_open(RULESET)

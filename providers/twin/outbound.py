@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from providers.twin.baseline import ruleset, set_ruleset
-from providers.twin.facts.firewall import covers, rulesets
+from providers.twin.facts.firewall import covers, passes, rulesets
 from providers.twin.model import Hypervisor
 
 
@@ -25,6 +25,9 @@ class Firewall(Protocol):
 
     def set(self, key: str, wanted: bool) -> None: ...
 
+    def allowed(self, key: str) -> list[str] | None:
+        """The addresses and networks that the rule set is open to; None: all."""
+
 
 class NewbornFirewall:
     """Of a host right after a stateless boot; kept by nobody."""
@@ -37,6 +40,9 @@ class NewbornFirewall:
 
     def set(self, key: str, wanted: bool) -> None:
         self._open[key] = wanted
+
+    def allowed(self, key: str) -> list[str] | None:
+        return None
 
 
 class HouseFirewall:
@@ -51,6 +57,12 @@ class HouseFirewall:
             box = self._house.box(self._mac)
             gone = box.running is None or box.boots != self._boot
             return not gone and ruleset(box.running, key)
+
+    def allowed(self, key: str) -> list[str] | None:
+        with self._house.lock:
+            running = self._house.box(self._mac).running
+            found: list[str] | None = running.config.settings.allowed.get(key) if running is not None else []
+            return found
 
     def set(self, key: str, wanted: bool) -> None:
         """Kept with the house's next effect, along with what its payload will set back (`settle`)."""
@@ -74,9 +86,23 @@ def payload_over(running: Hypervisor) -> bool:
     return over
 
 
-def let_out(firewall: Firewall, key: str, protocol: str, port: int) -> None:
-    """Raises Blocked where the sender's rule set is closed, or does not cover that port (`udp` or `tcp`)."""
+def let_out(firewall: Firewall, key: str, protocol: str, port: int, address: str = "") -> None:
+    """Raises Blocked where the sender's rule set is closed, does not cover that port (`udp` or `tcp`), or is open to
+    other addresses only. A name is looked up where there is a list; what has no `address` is not held against one."""
     if not covers(key, protocol, port):
         raise Blocked(f"no rule of {key} lets {protocol} port {port} out")
     if not firewall.is_open(key):
         raise Blocked(f"the rule set {key} is closed")
+    allowed = firewall.allowed(key) if address else None
+    if allowed is not None and not any(passes(allowed, each) for each in _looked_up(address)):
+        raise Blocked(f"the rule set {key} is not open to {address}")
+
+
+def _looked_up(name: str) -> list[str]:
+    """The addresses of a name, or the address itself; a name that cannot be looked up has none."""
+    import socket
+
+    try:
+        return sorted({str(found[4][0]) for found in socket.getaddrinfo(name, None)})
+    except OSError:
+        return []

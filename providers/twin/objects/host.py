@@ -20,6 +20,7 @@ from providers.twin.model import Box, HostConfig, Hypervisor
 from providers.twin.objects.access_props import AccessProps
 from providers.twin.objects.base import HouseObject
 from providers.twin.objects.network_props import NetworkProps
+from providers.twin.objects.services_props import ServicesProps
 from providers.twin.reach import cut
 from providers.twin.views import network, options, services
 
@@ -33,7 +34,7 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class HostObject(NetworkProps, AccessProps, HouseObject):
+class HostObject(NetworkProps, AccessProps, ServicesProps, HouseObject):
     """`vim.HostSystem`."""
 
     wire = "HostSystem"

@@ -10,13 +10,18 @@ from pyVmomi import vim, vmodl
 from providers.twin import baseline
 from providers.twin.core.base import method, prop
 from providers.twin.core.meta import field_types
-from providers.twin.facts.firewall import rulesets
+from providers.twin.facts.firewall import RulesetFact, is_source, rulesets
 from providers.twin.facts.options import options
 from providers.twin.facts.services import POLICIES, SERVICES
+from providers.twin.model import HostConfig
 from providers.twin.objects.host import HostManager, moment
 from providers.twin.objects.network_system import invalid, refused
+from providers.twin.parts.services import PtpPort
 from providers.twin.views import options as option_views
 from providers.twin.views import services
+
+_CLOCK = ("timeZone", "ntpConfig", "protocol", "ptpConfig", "disableFallback")
+"""Of HostDateTimeConfig: what is simulated."""
 
 
 class DateTimeSystem(HostManager):
@@ -47,10 +52,10 @@ class DateTimeSystem(HostManager):
     @method("UpdateDateTimeConfig", mutates=True)
     def update_config(self, config: Any) -> None:
         for name in field_types(type(config)):
-            if getattr(config, name) not in (None, []) and name not in ("timeZone", "ntpConfig", "protocol"):
+            if getattr(config, name) not in (None, []) and name not in _CLOCK:
                 raise vmodl.fault.NotSupported(msg=f"The twin does not simulate HostDateTimeConfig.{name}")
-        if config.protocol not in (None, "ntp"):
-            raise vmodl.fault.NotSupported(msg=f"The twin does not simulate the clock protocol {config.protocol}")
+        if config.protocol not in (None, "ntp", "ptp"):
+            raise invalid("config.protocol", f"{config.protocol!r} is neither ntp nor ptp.")
         if config.ntpConfig is not None and config.ntpConfig.configFile:
             raise vmodl.fault.NotSupported(msg="The twin does not simulate HostNtpConfig.configFile")
         with self.editing() as edited:
@@ -60,6 +65,35 @@ class DateTimeSystem(HostManager):
                 edited.time_zone = config.timeZone
             if config.ntpConfig is not None:
                 edited.ntp = [str(each) for each in config.ntpConfig.server]
+            if config.ptpConfig is not None:
+                self._ptp(edited, config.ptpConfig)
+            if config.protocol is not None:
+                edited.settings.clock = str(config.protocol)
+            if config.disableFallback is not None:
+                edited.settings.fallback = not config.disableFallback
+
+    def _ptp(self, edited: HostConfig, config: Any) -> None:
+        if config.domain is not None:
+            if not 0 <= config.domain <= 255:
+                raise invalid("config.ptpConfig.domain", "0 to 255.")
+            edited.settings.ptp_domain = int(config.domain)
+        ports = list(config.port or ())
+        if not ports:
+            return
+        if [each.index for each in ports] != list(range(len(ports))) or len(ports) > services.PTP_PORTS:
+            raise invalid("config.ptpConfig.port", f"The host has {services.PTP_PORTS} PTP port, with index 0.")
+        made = []
+        for each in ports:
+            if each.deviceType == "virtualNic" and each.device not in edited.vnics:
+                raise refused(f"The host {self.host.name} has no VMkernel adapter {each.device}.")
+            if each.deviceType == "pciPassthruNic":
+                raise refused(f"The host {self.host.name} has no PCI device {each.device} that is passed through.")
+            if each.deviceType not in (None, "none", "virtualNic"):
+                raise invalid("config.ptpConfig.port.deviceType", f"{each.deviceType!r} is no type of device.")
+            made.append(PtpPort(str(each.device) if each.deviceType == "virtualNic" else ""))
+        while made and not made[-1].device:
+            made.pop()
+        edited.settings.ptp_ports = made
 
 
 class ServiceSystem(HostManager):
@@ -154,13 +188,37 @@ class FirewallSystem(HostManager):
     def disable(self, id: str) -> None:
         self._set(id, False)
 
-    def _set(self, key: str, enabled: bool) -> None:
+    @method("UpdateRuleset", mutates=True)
+    def update(self, id: str, spec: Any) -> None:
+        fact, hosts = self._fact(id), spec.allowedHosts
+        if fact.fixed:
+            raise refused(f"The allowed addresses of the rule set {id} cannot be edited.")
+        listed = [str(each) for each in hosts.ipAddress or ()]
+        listed += [f"{each.network}/{each.prefixLength}" for each in hosts.ipNetwork or ()]
+        for each in listed:
+            if not is_source(each):
+                raise refused(f"{each} is neither an address nor a network.")
+        if hosts.allIp and listed:
+            raise invalid("spec.allowedHosts", "Either all addresses or a list of them.")
+        with self.editing() as config:
+            if hosts.allIp:
+                config.settings.allowed.pop(id, None)
+            else:
+                config.settings.allowed[id] = sorted(set(listed))
+
+    def _fact(self, key: str) -> RulesetFact:
         self.host.open()
         fact = rulesets().get(key)
         if fact is None:
             raise vim.fault.NotFound(msg=f"The host {self.host.name} has no firewall rule set {key}.")
+        return fact
+
+    def _set(self, key: str, enabled: bool) -> None:
+        fact = self._fact(key)
         if fact.required and not enabled:
             raise refused(f"The rule set {key} is required and cannot be disabled.")
+        if not fact.user and baseline.ruleset(self.hypervisor(), key) != enabled:
+            raise refused(f"The rule set {key} is opened and closed by the host itself.")
         with self.editing() as config:
             baseline.set_ruleset(config, key, enabled)
 

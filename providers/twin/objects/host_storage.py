@@ -9,11 +9,11 @@ from pyVmomi import vim, vmodl
 from providers.twin import baseline, model
 from providers.twin.core.base import ManagedObject, method, prop
 from providers.twin.core.meta import data
-from providers.twin.objects.host import HostManager
+from providers.twin.objects.host_swap import LocalSwap
 from providers.twin.objects.network_system import invalid, refused
 
 
-class DatastoreSystem(HostManager):
+class DatastoreSystem(LocalSwap):
     """`vim.host.DatastoreSystem`."""
 
     wire = "HostDatastoreSystem"

@@ -8,27 +8,19 @@ from providers.twin.parts import Document
 
 
 class PtpPort(Document):
-    """A PTP port. `kind`: none, virtualNic or pciPassthruNic; address and mask of the last only, "" by DHCP."""
+    """A PTP port on a VMkernel adapter; "" on none."""
 
-    kind: str = "none"
     device: str = ""
-    ip: str = ""
-    netmask: str = ""
-
-
-class Ptp(Document):
-    """HostPtpConfig. `heard`: the ports that ptpd found when it was started."""
-
-    domain: int = 0
-    ports: list[PtpPort] = msgspec.field(default_factory=list)  # as many as are set; a host has `views.services.PORTS`
-    heard: bool = False
 
 
 class AutoPower(Document):
-    """One VM's place in the start sequence (AutoStartPowerInfo). `vm` is its id, `order` 1 …; -1: in no order."""
+    """One VM's part in starting and stopping (AutoStartPowerInfo); delays in seconds, -1 the host's own.
+
+    `vm` is its id; `ordered`: it has a place in the order, which is its place in the list.
+    """
 
     vm: str
-    order: int = -1
+    ordered: bool = True
     start_delay: int = -1
     stop_delay: int = -1
     heartbeat: str = "systemDefault"
@@ -37,14 +29,14 @@ class AutoPower(Document):
 
 
 class Autostart(Document):
-    """HostAutoStartManagerConfig."""
+    """HostAutoStartManagerConfig; delays in seconds."""
 
     enabled: bool = False
     start_delay: int = 120
     stop_delay: int = 120
     heartbeat: bool = False
-    stop: str = "PowerOff"
-    vms: list[AutoPower] = msgspec.field(default_factory=list)  # ordered ones first, then the others
+    stop: str = "PowerOff"  # as a host writes it
+    vms: list[AutoPower] = msgspec.field(default_factory=list)  # those in order first
 
 
 class Settings(Document):
@@ -52,12 +44,14 @@ class Settings(Document):
 
     allowed: dict[str, list[str]] = msgspec.field(default_factory=dict)  # rule set → addresses, networks; else all
     power_policy: int = 2  # key of HostPowerPolicy
-    modules: dict[str, str] = msgspec.field(default_factory=dict)  # kernel module → its options, from the next boot on
+    modules: dict[str, str] = msgspec.field(default_factory=dict)  # kernel module → options from the next boot on
     clock: str = "ntp"  # the protocol that the clock follows
-    ptp: Ptp = msgspec.field(default_factory=Ptp)
-    fallback: bool = True  # PTP falls back to NTP
+    ptp_domain: int = 0
+    ptp_ports: list[PtpPort] = msgspec.field(default_factory=list)
+    fallback: bool = False  # NTP takes over while PTP fails
     autostart: Autostart = msgspec.field(default_factory=Autostart)
     vsan: bool = False
-    vsan_cluster: str = ""  # UUID; kept when the service is switched off
-    swap: str = ""  # datastore id of VMs' swap files; "": with the VM
-    system_swap: list[str] = msgspec.field(default_factory=lambda: ["local"])  # local, cache, "datastore NAME"
+    vsan_cluster: str = ""  # UUID, while the service runs
+    swap: str = ""  # the datastore of VMs' swap files, by name; "": beside the VM
+    system_swap: list[str] = msgspec.field(default_factory=lambda: ["HostLocalSwapOption"])  # HostSystemSwap…Option
+    system_swap_store: str = ""  # of its DatastoreOption

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from providers.twin import baseline
@@ -10,6 +10,9 @@ from providers.twin.core.meta import data
 from providers.twin.facts.firewall import RuleFact, rulesets
 from providers.twin.facts.services import SERVICES
 from providers.twin.model import HostConfig, Hypervisor
+
+PTP_PORTS = 1
+"""HostCapability.maxSupportedPtpPorts of ESXi 8.0.3."""
 
 
 def service_info(hypervisor: Hypervisor) -> Any:
@@ -49,21 +52,31 @@ def _service(key: str, policy: str, running: bool) -> Any:
 
 
 def firewall_info(hypervisor: Hypervisor) -> Any:
-    """HostFirewallInfo: one shared value for all hosts with the same rule sets open."""
-    return _firewall_info(tuple(key for key in rulesets() if baseline.ruleset(hypervisor, key)))
+    """HostFirewallInfo: one shared value for all hosts with the same rule sets open to the same addresses."""
+    allowed = tuple((key, tuple(items)) for key, items in sorted(hypervisor.config.settings.allowed.items()))
+    return _firewall_info(tuple(key for key in rulesets() if baseline.ruleset(hypervisor, key)), allowed)
 
 
 @lru_cache(maxsize=256)
-def _firewall_info(enabled: tuple[str, ...]) -> Any:
+def _firewall_info(enabled: tuple[str, ...], allowed: tuple[tuple[str, tuple[str, ...]], ...]) -> Any:
+    lists = dict(allowed)
     return data(
         "HostFirewallInfo",
         defaultPolicy=data("HostFirewallDefaultPolicy", incomingBlocked=True, outgoingBlocked=True),
-        ruleset=[_ruleset(key, key in enabled) for key in rulesets()],
+        ruleset=[_ruleset(key, key in enabled, lists.get(key)) for key in rulesets()],
     )
 
 
-@cache
-def _ruleset(key: str, enabled: bool) -> Any:
+def _allowed(items: tuple[str, ...] | None) -> Any:
+    """HostFirewallRulesetIpList; None: everybody."""
+    networks = [each.split("/") for each in items or () if "/" in each]
+    return data("HostFirewallRulesetIpList", allIp=items is None, ipAddress=[e for e in items or () if "/" not in e],
+                ipNetwork=[data("HostFirewallRulesetIpNetwork", network=network, prefixLength=int(length))
+                           for network, length in networks])
+
+
+@lru_cache(maxsize=1024)
+def _ruleset(key: str, enabled: bool, allowed: tuple[str, ...] | None) -> Any:
     fact = rulesets()[key]
     return data(
         "HostFirewallRuleset",
@@ -73,8 +86,8 @@ def _ruleset(key: str, enabled: bool) -> Any:
         rule=[_rule(each) for each in fact.rules],
         service=fact.service or None,
         enabled=enabled,
-        allowedHosts=data("HostFirewallRulesetIpList", allIp=True),
-        userControllable=not fact.required,
+        allowedHosts=_allowed(allowed),
+        userControllable=fact.user,
         ipListUserConfigurable=not fact.fixed,
     )
 
@@ -91,21 +104,36 @@ def _rule(fact: RuleFact) -> Any:
 
 
 def date_time_info(hypervisor: Hypervisor) -> Any:
-    """HostDateTimeInfo. The clock follows NTP where ntpd runs."""
+    """HostDateTimeInfo. The clock follows NTP where ntpd runs, unless it is told to follow PTP."""
     config: HostConfig = hypervisor.config
     running = baseline.service(hypervisor, "ntpd").running
+    settings = config.settings
+    heard = config.ntp_heard if running and settings.clock == "ntp" else []
     return data(
         "HostDateTimeInfo",
         timeZone=data(
             "HostDateTimeSystemTimeZone", key=config.time_zone, name=config.time_zone,
             description=config.time_zone, gmtOffset=0,
         ),
-        systemClockProtocol="ntp",
+        systemClockProtocol=settings.clock,
         ntpConfig=data("HostNtpConfig", server=list(config.ntp)),
+        ptpConfig=data("HostPtpConfig", domain=settings.ptp_domain, port=[
+            _ptp_port(config, number) for number in range(PTP_PORTS)]),
         enabled=True,
         disableEvents=False,
-        disableFallback=False,
+        disableFallback=not settings.fallback,
         inFallbackState=False,
-        serviceSync=running and bool(config.ntp_heard),
-        remoteNtpServer=config.ntp_heard[0] if running and config.ntp_heard else None,
+        serviceSync=bool(heard),
+        remoteNtpServer=heard[0] if heard else None,
     )
+
+
+def _ptp_port(config: HostConfig, number: int) -> Any:
+    """A port shows the address of the adapter that it is on."""
+    ports = config.settings.ptp_ports
+    device = ports[number].device if number < len(ports) else ""
+    nic = config.vnics.get(device)
+    if nic is None:
+        return data("HostPtpConfigPtpPort", index=number)
+    ip = data("HostIpConfig", dhcp=nic.dhcp, ipAddress=nic.ip, subnetMask=nic.netmask)
+    return data("HostPtpConfigPtpPort", index=number, deviceType="virtualNic", device=device, ipConfig=ip)

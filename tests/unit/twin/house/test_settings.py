@@ -116,7 +116,7 @@ def test_time(esx: Any) -> None:
     with pytest.raises(vim.fault.HostConfigFault, match="UTC"):
         system.UpdateDateTimeConfig(vim.host.DateTimeConfig(timeZone="Europe/Berlin"))
     with pytest.raises(vmodl.fault.NotSupported):
-        system.UpdateDateTimeConfig(vim.host.DateTimeConfig(ptpConfig=vim.host.PtpConfig()))
+        system.UpdateDateTimeConfig(vim.host.DateTimeConfig(resetToFactoryDefaults=True))
 
 
 def test_options(esx: Any) -> None:
