@@ -130,7 +130,7 @@ class Inventory:
         elif here.parent != self.root:
             found["parent" if here.type == "folder" else "folder"] = self.reference(here.parent)
         if here.type == "cluster" and here.props.get("configurationEx") is not None:
-            found.update(settings(here.props["configurationEx"]))
+            found.update(settings(here.props, here.props.get("failover")))
         return found
 
     def _kind(self, folder: Container) -> str:

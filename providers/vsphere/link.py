@@ -15,7 +15,7 @@ from planner.model import StepFailed
 
 _READS = ("Retrieve", "Continue", "Cancel", "Query", "Find", "Fetch", "Has", "Wait", "Check", "CurrentTime", "Session")
 _OWN = frozenset({"CreateContainerView", "CreateFilter", "CreatePropertyCollector", "DestroyView",
-                  "DestroyPropertyFilter", "DestroyPropertyCollector", "Login", "Logout"})
+                  "DestroyPropertyFilter", "DestroyPropertyCollector", "Login", "Logout", "EvcManager"})
 _NOT_READS = frozenset({"CancelTask"})
 _BOUND = frozenset({"DestroyView", "ContinueRetrievePropertiesEx", "CancelRetrievePropertiesEx"})
 """Calls on what the session itself made: they cannot be repeated in a new session."""

@@ -225,12 +225,14 @@ class Resolver:
         wanted = {
             vim.Datacenter: ("name", "parent", "hostFolder", "vmFolder", "datastoreFolder", "networkFolder"),
             vim.Folder: ("name", "parent"),
-            vim.ClusterComputeResource: ("name", "parent", "configurationEx"),
+            vim.ClusterComputeResource: ("name", "parent", "configurationEx", "summary"),
         }
         kinds = {wire: rtype for rtype, wire in ROOTS.items()}
         root = self._link.content.rootFolder
+        found = self._collector.below(root, wanted)
+        self._name_failover_hosts(found)
         rows = [Container(r.moid, kinds[type(r.obj)._wsdlName], str(r.props.get("name", r.moid)),
-                          _moid(r.props.get("parent")), r.props) for r in self._collector.below(root, wanted)]
+                          _moid(r.props.get("parent")), r.props) for r in found]
         made = inventory(str(root._moId), rows)
         hinted = {a: Want(a, w.attributes, self.known(a) or w.id)
                   for a, w in list(self._wants.items()) if a.type != "host"}
@@ -243,6 +245,18 @@ class Resolver:
             self._known.update(made.matched)
             self._inventory = made
         return made
+
+
+    def _name_failover_hosts(self, rows: Iterable[Row]) -> None:
+        """Clusters name the hosts that stand by as MoRefs: their names, under "failover"."""
+        policies = {row.moid: getattr(getattr(row.props.get("configurationEx"), "dasConfig", None),
+                                      "admissionControlPolicy", None) for row in rows}
+        hosts = {h._moId: h for p in policies.values() for h in getattr(p, "failoverHosts", None) or ()}
+        names = {r.moid: str(r.props.get("name", r.moid)) for r in self._collector.many(hosts.values(), "name")} \
+            if hosts else {}
+        for row in rows if names else ():
+            if getattr(policies[row.moid], "failoverHosts", None):
+                row.props["failover"] = names
 
 
 def _moid(obj: Any) -> str:

@@ -158,8 +158,9 @@ def test_cluster_settings() -> None:
     config = vim.cluster.ConfigInfoEx(
         drsConfig=vim.cluster.DrsConfigInfo(enabled=True, defaultVmBehavior="manual"),
         dasConfig=vim.cluster.DasConfigInfo(enabled=False, admissionControlEnabled=True))
-    assert settings(config) == {"drs": {"enabled": True, "automation": "manual"},
-                                "ha": {"enabled": False, "admission_control": True}}
+    found = settings({"configurationEx": config})
+    assert (found["drs"]["enabled"], found["drs"]["automation"]) == (True, "manual")
+    assert (found["ha"]["enabled"], found["ha"]["admission_control"]) == (False, True)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------
