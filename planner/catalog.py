@@ -146,6 +146,7 @@ class ResourceType:
     setting: bool = False
     shorthand: str = ""  # the field that a scalar body sets (option)
     label_doc: str = ""
+    label: Callable[[str], str] | None = None  # what is wrong with a label, as a sentence; "" where nothing is
     siblings: Mapping[str, str] = field(default_factory=dict)  # field → sibling type that must exist on the host
     paths: tuple[str, ...] = ()  # HostSystem property paths that `read` needs
     read: Callable[[Mapping[str, Any], frozenset[str]], Mapping[str, Attrs]] | None = None

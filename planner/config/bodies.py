@@ -217,6 +217,8 @@ class Bodies:
         lifecycle = NO_LIFECYCLE
         if not table.rtype.singleton and not name.isprintable():
             problems.error("not a name", f"{what!r}", at, "names are printable text")
+        elif table.rtype.label is not None and (why := table.rtype.label(name)):
+            problems.error(f"not a {table.rtype.name}", why, at, table.rtype.label_doc)
         body = as_body(node, table.rtype)
         if not isinstance(body, Map):
             body = opened(body, scope)
