@@ -17,14 +17,16 @@ from providers.vsphere.types.option import OPTION
 from providers.vsphere.types.portgroup import PORTGROUP
 from providers.vsphere.types.power_policy import POWER_POLICY
 from providers.vsphere.types.ptp import PTP
+from providers.vsphere.types.route import ROUTE
 from providers.vsphere.types.service import SERVICE
 from providers.vsphere.types.swap import SWAP
 from providers.vsphere.types.syslog import SYSLOG
+from providers.vsphere.types.tcpip_stack import TCPIP_STACK
 from providers.vsphere.types.vmkernel import VMKERNEL
 from providers.vsphere.types.vsan import VSAN
 from providers.vsphere.types.vswitch import VSWITCH
 
 TYPES: tuple[ResourceType, ...] = (
-    DATACENTER, FOLDER, CLUSTER, HOST, DNS, NTP, SYSLOG, VSWITCH, PORTGROUP, VMKERNEL, PTP, NFS, OPTION,
+    DATACENTER, FOLDER, CLUSTER, HOST, DNS, NTP, SYSLOG, VSWITCH, PORTGROUP, VMKERNEL, TCPIP_STACK, ROUTE, PTP, NFS, OPTION,
     MODULE, SWAP, SERVICE, FIREWALL, POWER_POLICY, VSAN, AUTOSTART,
 )
