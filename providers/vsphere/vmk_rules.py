@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from planner.model import Action, Attrs, Change, Diagnostic
+from providers.vsphere.ip_rules import gateway_problems, ipv6_problems
 
 
 def _number(name: str) -> int:
@@ -45,11 +46,22 @@ def validate(attributes: Attrs) -> Iterable[str]:
         yield "set `dhcp: true`, or `ip` and `netmask`, not both"
     elif bool(attributes.get("ip")) != bool(attributes.get("netmask")):
         yield "`ip` and `netmask` belong together"
+    yield from gateway_problems(attributes)
+    yield from ipv6_problems(attributes.get("ipv6"))
+    services, stack = attributes.get("services"), attributes.get("stack")
+    only = {"vmotion": "vmotion", "vSphereProvisioning": "provisioning"}.get(str(stack), "")
+    strange = [str(s) for s in services or () if s != only] if only and isinstance(services, list) else []
+    if strange:
+        yield f"the stack {stack} carries {only} alone: {', '.join(strange)} cannot use it"
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
     """Its address or MTU, where the adapter carries management (`Operation.disruptive` is asked there only)."""
-    return "may cut management, which this adapter carries" if {"dhcp", "ip", "netmask", "mtu"} & set(now or {}) else ""
+    address = {"dhcp", "ip", "netmask"} & set(now or {})
+    if address:
+        return "may cut management, which this adapter carries: by its address vCenter has the host. The host takes " \
+               "the change back where that is lost; `management:` moves it safely"
+    return "may cut management, which this adapter carries" if {"mtu", "gateway", "ipv6"} & set(now or {}) else ""
 
 
 def cuts_tag(before: Attrs | None, now: Attrs | None) -> str:

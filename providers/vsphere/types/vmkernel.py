@@ -9,13 +9,15 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import Field, boolean, integer, string, strings
+from providers.vsphere.ip_rules import DEFAULT, IPV6, gateways, read_ipv6, set_gateways, set_ipv6
 from providers.vsphere.tools import Tools, after, changed_item, editable, need, pick
 from providers.vsphere.types.vswitch import mtu_shrinks
 from providers.vsphere.vmk_rules import check, cuts, cuts_tag, validate
 
 VNICS, TAGS = "config.network.vnic", "config.virtualNicManagerInfo.netConfig"
 NIC_TYPES = {s: s for s in ("vmotion", "management", "faultToleranceLogging", "vSphereReplication",
-                            "vSphereReplicationNFC", "vsan")} | {"provisioning": "vSphereProvisioning"}
+                            "vSphereReplicationNFC", "vsan", "vsanWitness", "nvmeTcp", "nvmeRdma", "ptp")} | {
+    "provisioning": "vSphereProvisioning", "backupNFC": "vSphereBackupNFC"}
 """Service → HostVirtualNicManager.NicType."""
 _SERVICES = {nic_type: service for service, nic_type in NIC_TYPES.items()}
 
@@ -35,6 +37,7 @@ def _attributes(vnic: Any, tags: Mapping[str, list[str]]) -> Attrs:
     services: Any = sorted(tags.get(vnic.device, ()))
     return {"portgroup": vnic.portgroup or "", "dhcp": bool(ip and ip.dhcp), "ip": (ip and ip.ipAddress) or "",
             "netmask": (ip and ip.subnetMask) or "", "mtu": int(spec.mtu or 1500),
+            "gateway": gateways(spec)[0], "ipv6": read_ipv6(spec), "stack": str(spec.netStackInstanceKey or DEFAULT),
             "services": services}
 
 
@@ -46,12 +49,24 @@ def _ip(wanted: Attrs) -> Any:
     return vim.host.IpConfig(dhcp=False, ipAddress=wanted.get("ip") or None, subnetMask=wanted.get("netmask") or None)
 
 
+def _rest(spec: Any, wanted: Attrs) -> None:
+    """Put MTU, own gateways and IPv6 into a spec that has its IPv4 configuration."""
+    ipv6: Any = wanted.get("ipv6") or {}
+    if wanted.get("mtu") is not None:
+        spec.mtu = wanted["mtu"]
+    if "gateway" in wanted or "gateway" in ipv6:
+        set_gateways(spec, wanted.get("gateway"), ipv6.get("gateway"))
+    if ipv6:
+        set_ipv6(spec.ip, ipv6)
+
+
 def add(tools: Tools, call: Call) -> None:
     """ESXi picks the device name: the lowest free vmkN. `check` makes sure at plan that it is the declared one."""
     from pyVmomi import vim
 
     wanted = after(call)
-    spec = vim.host.VirtualNic.Specification(ip=_ip(wanted), mtu=wanted.get("mtu") or 1500)
+    spec = vim.host.VirtualNic.Specification(ip=_ip(wanted), mtu=1500, netStackInstanceKey=wanted.get("stack"))
+    _rest(spec, wanted)
     made = tools.manager(call, "networkSystem").AddVirtualNic(portgroup=wanted["portgroup"], nic=spec)
     if made != call.address.name:
         raise StepFailed("the host gave the new VMkernel adapter another name",
@@ -71,8 +86,9 @@ def update(tools: Tools, call: Call) -> None:
             spec.ip = fresh
         else:  # its IPv6 configuration stays
             spec.ip.dhcp, spec.ip.ipAddress, spec.ip.subnetMask = fresh.dhcp, fresh.ipAddress, fresh.subnetMask
-    if wanted.get("mtu") is not None:
-        spec.mtu = wanted["mtu"]
+    if spec.ip is None:
+        spec.ip = _ip({})
+    _rest(spec, wanted)
     tools.manager(call, "networkSystem").UpdateVirtualNic(device=name, nic=spec)
 
 
@@ -90,6 +106,9 @@ def deselect(tools: Tools, call: Call) -> None:
         nicType=NIC_TYPES[changed_item(call, "services")], device=call.address.name)
 
 
+_SET = ("dhcp", "ip", "netmask", "mtu", "gateway", "ipv6")
+_LATER = Unknown("read after birth")
+
 VMKERNEL = ResourceType(
     name="vmkernel",
     doc="A VMkernel adapter: the host's own address on a network, and the services that use it.",
@@ -101,9 +120,13 @@ VMKERNEL = ResourceType(
         "ip": string("Its IPv4 address.", check="ipv4"),
         "netmask": string("Its subnet mask.", check="netmask"),
         "mtu": integer("Largest packet, in bytes; at most the vSwitch's.", default=1500, check="mtu"),
+        "gateway": string("Its own default gateway; the stack's where unset.", check="ipv4"),
+        "ipv6": Field("object", "Its IPv6 configuration; what is unset stays as it is.", fields=IPV6),
+        "stack": Field("string", "Its TCP/IP stack: defaultTcpipStack, vmotion, vSphereProvisioning, or one that was made."
+                       replace=True),
         "services": strings("Services that use it.", unordered=True, enum=tuple(sorted(NIC_TYPES))),
     },
-    siblings={"portgroup": "portgroup"},
+    siblings={"portgroup": "portgroup", "stack": "tcpip_stack"},
     within={"mtu": "vswitch"},
     unique=("ip",),
     distinct=("portgroup",),  # AddVirtualNic refuses a second one: AlreadyExists
@@ -114,15 +137,15 @@ VMKERNEL = ResourceType(
     validate=validate,
     initial={"services": []},
     baseline={"vmk0": {
-        "portgroup": "Management Network", "dhcp": True, "ip": Unknown("read after birth"),
-        "netmask": Unknown("read after birth"), "mtu": 1500, "services": ["management"],
+        "portgroup": "Management Network", "dhcp": True, "ip": _LATER, "netmask": _LATER, "mtu": 1500,
+        "gateway": "", "ipv6": _LATER, "stack": DEFAULT, "services": ["management"],
     }},
     operations=(
         Operation("vmkernel.add", "HostNetworkSystem.AddVirtualNic", "create", "Create the adapter.", add,
-                  ("portgroup", "dhcp", "ip", "netmask", "mtu"), inverse="vmkernel.remove",
+                  ("portgroup", *_SET, "stack"), inverse="vmkernel.remove",
                   privileges=("Host.Config.Network",)),
         Operation("vmkernel.update", "HostNetworkSystem.UpdateVirtualNic", "update",
-                  "Set address and MTU; the rest of it stays.", update, ("dhcp", "ip", "netmask", "mtu"),
+                  "Set addresses, gateways and MTU; the rest of it stays.", update, _SET,
                   inverse="vmkernel.update", disruptive=cuts, early=mtu_shrinks, privileges=("Host.Config.Network",)),
         Operation("vmkernel.deselect", "HostVirtualNicManager.DeselectVnicForNicType", "remove_item",
                   "Take a service off the adapter.", deselect, ("services",), inverse="vmkernel.select",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from planner.model import Attrs
+from planner.model import Attrs, StepFailed
 from tests.unit.vsphere.kit import HOST, OPERATIONS, Bench, open_bench
 
 ON = f"{HOST}."
@@ -41,6 +41,21 @@ CHANGES: list[tuple[str, str, str, Attrs | None, Attrs | None]] = [
     ("a new group", "portgroup.new", "portgroup.add", None,
      {"vswitch": "vSwitch0", "vlan": 9, "security": {"forged_transmits": True},
       "teaming": {"policy": "loadbalance_srcmac", "notify": "inherit"}}),
+    ("an adapter on a stack of its own", "vmkernel.vmk1", "vmkernel.add", None,
+     {"portgroup": "VM Network", "dhcp": False, "ip": "10.0.20.11", "netmask": "255.255.255.0", "mtu": 1400,
+      "gateway": "10.0.20.1", "stack": "vmotion",
+      "ipv6": {"dhcp": True, "autoconf": True, "addresses": ["fd00:20::11/64"], "gateway": "fd00:20::1"}}),
+    ("IPv6", "vmkernel.vmk0", "vmkernel.update",
+     {"ipv6": {"dhcp": False, "autoconf": True, "addresses": [], "gateway": ""}},
+     {"ipv6": {"dhcp": True, "autoconf": False, "addresses": ["fd00::5/64", "fd00::6/64"], "gateway": "fd00::1"}}),
+    ("an own gateway", "vmkernel.vmk0", "vmkernel.update", {"gateway": ""}, {"gateway": "10.128.0.9"}),
+    ("a stack's resolver and limits", "tcpip_stack.vmotion", "tcpip_stack.update",
+     {"dns": {"servers": [], "domain": "", "search": []}, "congestion": "newreno", "connections": 11000},
+     {"dns": {"servers": ["10.0.0.53"], "domain": "lab.example", "search": ["lab.example"]}, "congestion": "cubic",
+      "connections": 2000}),
+    ("the default stack's gateway", "tcpip_stack.defaultTcpipStack", "tcpip_stack.update", {"gateway": "10.128.0.1"},
+     {"gateway": "10.128.0.7"}),
+    ("a route", 'route["10.9.0.0/16"]', "route.add", None, {"gateway": "10.128.0.2"}),
 ]
 
 
@@ -70,3 +85,58 @@ def test_one_call_forward_and_one_back_to_the_same(joined: Bench, address: str, 
     inverse = OPERATIONS[operation.inverse]
     assert joined.made(lambda: joined.run(ON + address, inverse.name, after, before)) == [inverse.call]
     assert joined.house.dump() == dump
+
+
+def test_a_gateway_of_a_stack_needs_an_adapter_that_leads_to_it(joined: Bench) -> None:
+    change: tuple[Attrs, Attrs] = {"gateway": ""}, {"gateway": "10.0.20.1"}
+    with pytest.raises(StepFailed, match="unreachable"):
+        joined.run(ON + "tcpip_stack.vmotion", "tcpip_stack.update", *change)
+    vmk = {"portgroup": "VM Network", "ip": "10.0.20.11", "netmask": "255.255.255.0", "stack": "vmotion"}
+    joined.run(ON + "vmkernel.vmk1", "vmkernel.add", None, vmk)
+    joined.run(ON + "tcpip_stack.vmotion", "tcpip_stack.update", *change)
+    assert shows(joined.observe(ON + "tcpip_stack.vmotion", "tcpip_stack.update"), {"gateway": "10.0.20.1"})
+    joined.run(ON + "tcpip_stack.vmotion", "tcpip_stack.update", *reversed(change))
+    joined.run(ON + "vmkernel.vmk1", "vmkernel.remove", vmk, None)
+
+
+def test_ipv6_routes(joined: Bench) -> None:
+    joined.run(ON + "vmkernel.vmk0", "vmkernel.update", {"ipv6": {"addresses": []}},
+               {"ipv6": {"addresses": ["fd00::5/64"]}})
+    joined.run(ON + 'route["fd00:9::/48"]', "route.add", None, {"gateway": "fd00::1"})
+    assert joined.observe(ON + 'route["fd00:9::/48"]', "route.add") == {"gateway": "fd00::1"}
+    joined.run(ON + 'route["fd00:9::/48"]', "route.remove", {"gateway": "fd00::1"}, None)
+    joined.run(ON + "vmkernel.vmk0", "vmkernel.update", {"ipv6": {"addresses": ["fd00::5/64"]}},
+               {"ipv6": {"addresses": []}})
+
+
+REFUSED: list[tuple[str, str, str, Attrs | None, Attrs, str]] = [
+    ("an order of strange NICs", 'portgroup["VM Network"]', "portgroup.update", {},
+     {"teaming": {"active": ["vmnic3"]}}, "vmnic3"),
+    ("a policy of distributed switches", "vswitch.vSwitch0", "vswitch.update", {},
+     {"teaming": {"policy": "loadbalance_loadbased"}}, "none of"),
+    ("shaping without numbers", 'portgroup["VM Network"]', "portgroup.update", {}, {"shaping": {"enabled": True}},
+     "averageBandwidth"),
+    ("discovery without uplinks", "vswitch.empty", "vswitch.update", {}, {"discovery": "both"}, "no uplinks"),
+    ("a route to nowhere", 'route["10.9.0.0/16"]', "route.add", None, {"gateway": "192.0.2.1"}, "unreachable"),
+    ("a gateway elsewhere", "vmkernel.vmk0", "vmkernel.update", {}, {"gateway": "192.0.2.1"}, "not in the network"),
+    ("the default stack's resolver", "tcpip_stack.defaultTcpipStack", "tcpip_stack.update", {},
+     {"dns": {"servers": ["10.0.0.53"]}}, "`dns:`"),
+    ("no such stack", "tcpip_stack.x", "tcpip_stack.update", {}, {"connections": 5}, "does not exist"),
+]
+
+
+@pytest.mark.parametrize(("address", "name", "before", "after", "words"), [c[1:] for c in REFUSED],
+                         ids=[c[0] for c in REFUSED])
+def test_refused_and_nothing_changed(joined: Bench, address: str, name: str, before: Attrs | None, after: Attrs,
+                                     words: str) -> None:
+    if "empty" in address:
+        joined.run(ON + address, "vswitch.add", None, {"uplinks": []})
+    dump = joined.house.dump()
+    with pytest.raises(StepFailed, match=words):
+        joined.run(ON + address, name, before, after)
+    assert joined.house.dump() == dump
+
+
+def test_what_live_shows_of_others_is_no_static_route(joined: Bench) -> None:
+    live = joined.snapshot()
+    assert not [a for a in live.unmanaged if "route" in str(a)]
