@@ -143,9 +143,13 @@ def _split(catalog: Catalog, p: Placed, first: set[Item], late: set[Item]) -> li
             halfway = sorted(halfway) if rtype.fields[key].unordered else halfway
             if before is not None and halfway == old:
                 return [p]  # all of it waits
-            rest = Draft(operation, {key: halfway}, {key: new}, assumed=p.draft.assumed)
-            return [replace(p, draft=replace(p.draft, after={**after, key: halfway})),
-                    replace(p, draft=rest, early=False)]
+            if before is not None and waits:  # an order among NICs can only name those that are there
+                first_half = Draft(operation, {key: old}, {key: halfway}, assumed=p.draft.assumed)
+                rest = replace(p.draft, before={**before, key: halfway})
+            else:
+                first_half = replace(p.draft, after={**after, key: halfway})
+                rest = Draft(operation, {key: halfway}, {key: new}, assumed=p.draft.assumed)
+            return [replace(p, draft=first_half), replace(p, draft=rest, early=False)]
     return [p]
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from providers.twin.machines import tls_identity
 from providers.twin.model import Box, Cluster, Host, Hypervisor, Vm
+from providers.twin.parts.dvs import Dvpg, Dvs
 from providers.twin.reach import answers, doors
 
 if TYPE_CHECKING:
@@ -134,11 +135,17 @@ class Contact:
         if target.connection != "connected" or target.seen is not None:
             return False
         there = self.seen(target)
-        if there.maintenance or not set(machine.networks) <= set(there.config.portgroups):
+        if there.maintenance or not set(machine.networks) <= self._networks(target, there):
             return False
         if not set(machine.datastores) <= self.inventory.uses(target):
             return False
         return not running or (tagged(self.seen(source), "vmotion") and tagged(there, "vmotion"))
+
+    def _networks(self, host: Host, there: Hypervisor) -> set[str]:
+        """Names of the port groups, standard and distributed, that a host offers to virtual machines."""
+        switches = {each.id for each in self.inventory.all(Dvs) if each.uuid in there.config.proxies}
+        groups = (each.name for each in self.inventory.all(Dvpg) if each.switch in switches and not each.uplink)
+        return {*there.config.portgroups, *groups}
 
     def evacuate(self, host: Host, *, powered_off: bool) -> list[str]:
         """Move VMs away for maintenance mode, one by one: fully automated DRS does. Each move is kept by itself, and

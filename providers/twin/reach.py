@@ -7,14 +7,22 @@ from providers.twin.model import Box, Host, HostConfig, Vnic
 
 def leads(config: HostConfig, nic: Vnic) -> bool:
     """Whether an adapter is on a switch that has a physical port."""
+    if nic.port is not None:
+        proxy = config.proxies.get(nic.port.switch)
+        return proxy is not None and bool(proxy.uplinks)
     group = config.portgroups.get(nic.portgroup)
     return group is not None and bool(config.vswitches[group.vswitch].uplinks)
 
 
 def carried(box: Box, config: HostConfig, nic: Vnic) -> bool:
     """Whether the site's switches take the adapter's VLAN to vCenter, too (see `Box.vlans`)."""
-    group = config.portgroups.get(nic.portgroup)
-    return leads(config, nic) and (box.vlans is None or group is None or group.vlan in box.vlans)
+    if nic.port is not None:
+        proxy = config.proxies.get(nic.port.switch)
+        vlan = proxy.vlans.get(nic.port.group) if proxy is not None else None
+    else:
+        group = config.portgroups.get(nic.portgroup)
+        vlan = group.vlan if group is not None else None
+    return leads(config, nic) and (box.vlans is None or vlan is None or vlan in box.vlans)
 
 
 def managed(config: HostConfig) -> bool:

@@ -10,6 +10,7 @@ from providers.twin import model
 from providers.twin.core.base import ManagedObject, method, prop
 from providers.twin.inventory import ROOT
 from providers.twin.objects.base import EntityObject, check_name
+from providers.twin.objects.dvs import DvsFolder
 from providers.twin.objects.removal import remove_below
 
 _CHILDREN = {
@@ -21,7 +22,7 @@ _CHILDREN = {
 }
 
 
-class FolderObject(EntityObject):
+class FolderObject(DvsFolder):
     """`vim.Folder`."""
 
     wire = "Folder"

@@ -19,6 +19,7 @@ from providers.twin.machines import tls_identity
 from providers.twin.model import Box, HostConfig, Hypervisor
 from providers.twin.objects.access_props import AccessProps
 from providers.twin.objects.base import HouseObject
+from providers.twin.objects.dvs_props import DvsProps
 from providers.twin.objects.network_props import NetworkProps
 from providers.twin.objects.services_props import ServicesProps
 from providers.twin.reach import cut
@@ -34,7 +35,7 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class HostObject(NetworkProps, AccessProps, ServicesProps, HouseObject):
+class HostObject(NetworkProps, AccessProps, ServicesProps, DvsProps, HouseObject):
     """`vim.HostSystem`."""
 
     wire = "HostSystem"

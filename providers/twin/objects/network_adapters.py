@@ -10,6 +10,7 @@ from pyVmomi import vim, vmodl
 
 from providers.twin.core.base import method
 from providers.twin.model import HostConfig, Vnic
+from providers.twin.objects import dvs_ports
 from providers.twin.objects.host import HostManager
 from providers.twin.objects.network_faults import invalid, ip, refused
 from providers.twin.parts.network import DEFAULT
@@ -25,8 +26,11 @@ class Adapters(HostManager):
     @method("AddVirtualNic", mutates=True)
     def add_virtual_nic(self, portgroup: str, nic: Any) -> str:
         with self.editing() as config:
-            if portgroup not in config.portgroups:
+            port = dvs_ports.connected(self, config, nic, None)
+            if port is None and portgroup not in config.portgroups:
                 raise invalid("portgroup", f"The host {self.host.name} has no port group {portgroup!r}.")
+            if port is not None and portgroup:
+                raise invalid("portgroup", "An adapter is on a port group or on a distributed port, not on both.")
             self._free_group(config, portgroup, "")
             if len(config.vnics) >= _ADAPTERS:
                 raise refused(f"A host has at most {_ADAPTERS} VMkernel adapters.")
@@ -34,6 +38,7 @@ class Adapters(HostManager):
             if nic.ip is None:
                 raise invalid("nic.ip", "The adapter needs an IP configuration.")
             self._make_nic(config, device, portgroup, nic)
+            config.vnics[device].port = port
         return device
 
     def _make_nic(self, config: HostConfig, device: str, portgroup: str, spec: Any) -> None:
@@ -49,11 +54,16 @@ class Adapters(HostManager):
     def update_virtual_nic(self, device: str, nic: Any) -> None:
         with self.editing() as config:
             found = self._nic(config, device)
-            if nic.portgroup and nic.portgroup != found.portgroup:
+            port = dvs_ports.connected(self, config, nic, found.port)
+            if port is not None and nic.portgroup:
+                raise invalid("nic.portgroup", "An adapter is on a port group or on a distributed port, not on both.")
+            if port is not None:
+                found.port, found.portgroup = port, ""
+            elif nic.portgroup and nic.portgroup != found.portgroup:
                 if nic.portgroup not in config.portgroups:
                     raise vim.fault.NotFound(msg=f"The host {self.host.name} has no port group {nic.portgroup}.")
                 self._free_group(config, nic.portgroup, device, move=True)
-                found.portgroup = str(nic.portgroup)
+                found.portgroup, found.port = str(nic.portgroup), None
             self._set_nic(config, found, nic, device)
 
     @method("RemoveVirtualNic", mutates=True)
@@ -72,13 +82,13 @@ class Adapters(HostManager):
     def _free_group(config: HostConfig, group: str, device: str, *, move: bool = False) -> None:
         """A port group of a standard switch takes one adapter."""
         for other, each in config.vnics.items():
-            if each.portgroup == group and other != device:
+            if group and each.portgroup == group and other != device:
                 text = f"The port group {group} already has the VMkernel adapter {other}."
                 raise refused(text) if move else vim.fault.AlreadyExists(name=group, msg=text)
 
     def _set_nic(self, config: HostConfig, nic: Vnic, spec: Any, device: str) -> None:
         """Bring an adapter to its specification; what is unset stays as it is."""
-        for name in ("distributedVirtualPort", "opaqueNetwork", "externalId", "pinnedPnic"):
+        for name in ("opaqueNetwork", "externalId", "pinnedPnic"):
             if getattr(spec, name):
                 raise vmodl.fault.NotSupported(msg=f"The twin does not simulate HostVirtualNicSpec.{name}")
         if spec.netStackInstanceKey and spec.netStackInstanceKey != nic.stack:

@@ -86,6 +86,11 @@ class Switches(HostManager):
                     raise vim.fault.ResourceInUse(
                         type=vim.host.PhysicalNic, name=device, msg=f"{device} is an uplink of {other} already."
                     )
+            for proxy in config.proxies.values():
+                if device in proxy.uplinks:
+                    raise vim.fault.ResourceInUse(
+                        type=vim.host.PhysicalNic, name=device, msg=f"{device} is an uplink of {proxy.name} already."
+                    )
         if len(set(bridge.nicDevice)) != len(bridge.nicDevice):
             raise invalid("spec.bridge.nicDevice", "A NIC is named twice.")
         switch.uplinks = [str(each) for each in bridge.nicDevice]

@@ -9,6 +9,7 @@ from pyVmomi import vim
 from providers.twin.inventory import descend
 from providers.twin.model import Host, Vm
 from providers.twin.objects.drs_rules import drop_member
+from providers.twin.objects.dvs_members import forget_host
 from providers.twin.objects.vm_files import forget_files
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def remove_host(house: House, host: Host) -> None:
     for each in house.inventory.vms_on(host):
         forget_vm(house, each)
     drop_member(house, host.id)
+    forget_host(house, host)
     house.inventory.attach(host, None)
     house.inventory.remove(host)
 

@@ -15,6 +15,8 @@ from providers.twin.objects import evc
 from providers.twin.objects.authorization import Authorization
 from providers.twin.objects.base import EntityObject, HouseObject, HouseWorld
 from providers.twin.objects.cluster import ClusterObject, PoolObject, cluster_id
+from providers.twin.objects.dvportgroup import DvpgObject
+from providers.twin.objects.dvs import DvsObject
 from providers.twin.objects.entities import DatastoreObject, NetworkObject, VmObject
 from providers.twin.objects.folder import DatacenterObject, FolderObject
 from providers.twin.objects.host import HostObject
@@ -22,6 +24,7 @@ from providers.twin.objects.host_vcenter import VcenterHost
 from providers.twin.objects.managers import MANAGERS
 from providers.twin.objects.network_system import invalid
 from providers.twin.objects.vcenter_access import Assignments, CustomFields, HostCertificates, Licenses
+from providers.twin.parts.dvs import Dvpg, Dvs
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -36,6 +39,8 @@ _ENTITIES: tuple[tuple[Any, type[EntityObject]], ...] = (
     (model.Vm, VmObject),
     (model.Datastore, DatastoreObject),
     (model.Network, NetworkObject),
+    (Dvs, DvsObject),
+    (Dvpg, DvpgObject),
 )
 _MANAGERS = {kind.prefix: kind for kind in MANAGERS}
 

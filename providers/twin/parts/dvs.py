@@ -19,7 +19,7 @@ class Proxy(Document):
     """A host's part of a distributed switch (HostProxySwitch), as vCenter has pushed it there.
 
     `ports`: uplink name → port key; `lags`: LAG → its ports by name; `uplinks`: vmnic → key of the port that it is on.
-    `group`: key of the port group of uplinks.
+    `group`: key of the port group of uplinks; `vlans`: key of a port group → its VLAN (trunks are not among them).
     """
 
     name: str
@@ -28,6 +28,7 @@ class Proxy(Document):
     ports: dict[str, str] = msgspec.field(default_factory=dict)
     lags: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     uplinks: dict[str, str] = msgspec.field(default_factory=dict)
+    vlans: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Lag(Document):

@@ -9,7 +9,7 @@ from providers.twin.baseline import NIC_TYPES
 from providers.twin.core.meta import data, vim_type
 from providers.twin.model import Box, HostConfig, Plain, Portgroup, Vnic, Vswitch
 from providers.twin.plain import from_plain, merge, to_plain
-from providers.twin.views import stacks
+from providers.twin.views import dvs, stacks
 from providers.twin.views.stacks import dns as dns
 
 _ELASTIC = 2560  # ports that a host shows for a switch whatever its specification says (since 5.5)
@@ -190,6 +190,7 @@ def nic_spec(nic: Vnic) -> Any:
         "HostVirtualNicSpec",
         ip=stacks.ip_config(nic),
         mac=nic.mac,
+        distributedVirtualPort=dvs.port(nic.port) if nic.port is not None else None,
         portgroup=nic.portgroup,
         mtu=nic.mtu,
         tsoEnabled=True,
@@ -265,6 +266,7 @@ def network_info(box: Box, config: HostConfig) -> Any:
     return data(
         "HostNetworkInfo",
         vswitch=vswitches(config),
+        proxySwitch=dvs.proxies(config),
         portgroup=portgroups(config),
         pnic=pnics(box),
         vnic=vnics(config),
