@@ -34,7 +34,7 @@ class Operation:
     does: `create`/`delete` an object, `update` the named `attributes` in one call, `add_item`/`remove_item`
     of the one list attribute named (a step per item), or `act` (only a program places it).
     `disruptive`: what a step may cut, as text or by (before, after); for what hangs on a host it is asked only where
-    the object carries that host's management traffic, unless it `cuts` storage.
+    the object carries that host's management traffic, unless it `cuts` storage or access.
     `opens`, `closes`: acts on the host, once each: before the first step that names them, after the last one. What has
     to come last both ways (a rescan) is the inverse of what opens, and closes.
     `whole`: a step carries all that is declared of its attributes, not only what differs (a password goes along).
@@ -69,7 +69,7 @@ class Operation:
     # At a newborn's own door; takes it: from then on vCenter has it; restarts it: what it had goes with that boot.
     birth: Literal["", "door", "taken", "restart"] = ""
     settles: Attrs = field(default_factory=dict)  # facts that state has once it is done; None: a fact that ends with it
-    cuts: Literal["management", "storage"] = "management"
+    cuts: Literal["management", "storage", "access"] = "management"
     opens: tuple[str, ...] = ()
     closes: tuple[str, ...] = ()
     whole: bool = False
@@ -164,6 +164,8 @@ class ResourceType:
     drafts: Callable[[Change], Sequence[Draft]] | None = None  # the steps of an update that takes several calls
     manages: bool = False  # it is what management traffic runs over, whatever it is called (see `disruptive`)
     check: Callable[[Sequence[Change], Mapping[str, Attrs]], Iterable[Diagnostic]] | None = None
+    # Rules on what the object's host stands in, at plan: a change, and root type → attributes that it will have.
+    around: Callable[[Change, Mapping[str, Attrs]], Iterable[Diagnostic]] | None = None
     key: str = ""  # field whose values must be unique across the fleet (host: mac)
     unique: tuple[str, ...] = ()  # more such fields (host: name; vmkernel: ip)
     distinct: tuple[str, ...] = ()  # values, or items of lists, that one sibling only may have (vswitch: uplinks)
@@ -178,9 +180,9 @@ class ResourceType:
     within: Mapping[str, str] = field(default_factory=dict)  # number → type below it: at most the number there
     shared: tuple[str, ...] = ()  # objects of one name are one object across hosts: these must agree (nfs: server)
     shared_within: str = ""  # root type inside which they are one (nfs: datacenter); "": the whole fleet
-    # type → names that it manages (ntp: service ntpd); as a mapping: only where that attribute of its own is declared
     # References, and lists of them → attribute that what they name must have in common with this object.
     alike: Mapping[str, str] = field(default_factory=dict)
+    # type → names that it manages (ntp: service ntpd); as a mapping: only where that attribute of its own is declared
     owns: Mapping[str, tuple[str, ...] | Mapping[str, str]] = field(default_factory=dict)
     # Facts of other objects of its host that it manages, by its own attributes and what is declared there, by (type,
     # name): type, name and attributes of each.

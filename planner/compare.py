@@ -116,6 +116,15 @@ def undermined(catalog: Catalog, before: Mapping[Key, Attrs], changes: Iterable[
                 remedy="give another adapter the management service first, in an apply of its own")
 
 
+def laid_over(below: Attrs, above: Attrs) -> dict[str, Any]:
+    """Attributes with others laid over them; maps merge."""
+    found: dict[str, Any] = dict(below)
+    for key, value in above.items():
+        old = found.get(key)
+        found[key] = laid_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
 def in_order(rtype: ResourceType, attributes: Attrs) -> dict[str, Any]:
     """Attributes in the order of the schema: reviews then list them alike, however the file has them."""
     return {**{k: attributes[k] for k in rtype.fields if k in attributes},

@@ -15,6 +15,7 @@ from planner.compare import (
     changed_attributes,
     claimed_twice,
     in_order,
+    laid_over,
     observed,
     standing,
     undermined,
@@ -421,6 +422,9 @@ class _Differ:
             by_type.setdefault(change.address.rtype, []).append(change)
         for name, found in by_type.items():
             rtype = self.catalog.types[name]
+            if rtype.around is not None:
+                roots = self._around(root)
+                self.diagnostics.extend(d for change in found for d in rtype.around(change, roots))
             if rtype.check is not None:
                 live = [a for a in self.live_under.get(root, ()) if a.rtype == name]
                 existing = rtype.baseline if program.reset else {
@@ -441,6 +445,18 @@ class _Differ:
                 before = before if before is not None else self._before(root, program)
                 mine = {key: v for key, v in before.items() if key[0] in attributes}
                 self.diagnostics.extend(claimed_twice(attributes, found, mine))
+
+    def _around(self, root: Address) -> dict[str, Attrs]:
+        """What a host stands in, by type: its attributes on live, with those that are declared laid over them."""
+        resource = self.inputs.desired.get(root)
+        found: dict[str, Attrs] = {}
+        for name, field_ in self.catalog.types[root.type].fields.items():
+            value = resource.attributes.get(name) if resource is not None and field_.kind == "ref" else None
+            if isinstance(value, str) and value and not value.startswith("path:"):
+                address = Address.parse(value)
+                live, declared = self.inputs.live.objects.get(address), self.inputs.desired.get(address)
+                found[address.type] = laid_over(*(each.attributes if each else {} for each in (live, declared)))
+        return found
 
     def _check_roots(self) -> None:
         """Rules among roots of one type (but hosts), at plan."""

@@ -12,7 +12,7 @@ from planner.ports import Call
 from planner.schema import Field, boolean, integer, string
 from providers.vsphere.tools import HostView, Tools, after
 
-PATH, HA, NAMES = "config.autoStart", "high availability", "names of virtual machines"
+PATH, NAMES = "config.autoStart", "names of virtual machines"
 DEFAULT = -1
 """Of a delay: the host's own."""
 _DEFAULTS = {"start_delay": "startDelay", "stop_delay": "stopDelay", "wait_for_heartbeat": "waitForHeartbeat"}
@@ -24,13 +24,9 @@ _SETTINGS = ("enabled", *_DEFAULTS, "stop_action")
 
 
 def ask(host: HostView, _names: frozenset[str], props: Mapping[str, Any]) -> dict[str, Any]:
-    """The names of the VMs on the host, and whether its cluster has HA."""
-    about = host.read(host.obj, "vm", "parent")
-    names = {vm._moId: str(found["name"]) for vm, found in host.read_all(about.get("vm") or (), "name")}
-    above = about.get("parent")
-    clustered = above is not None and type(above)._wsdlName == "ClusterComputeResource"
-    config = host.read(above, "configurationEx").get("configurationEx") if clustered else None
-    return {NAMES: names, HA: bool(config is not None and config.dasConfig and config.dasConfig.enabled)}
+    """The names of the VMs on the host."""
+    machines = host.read(host.obj, "vm").get("vm") or ()
+    return {NAMES: {vm._moId: str(found["name"]) for vm, found in host.read_all(machines, "name")}}
 
 
 def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
@@ -38,7 +34,7 @@ def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
     if config is None:
         return {}
     found: dict[str, Any] = {"enabled": False, "start_delay": 120, "stop_delay": 120, "wait_for_heartbeat": False,
-                             "stop_action": "power_off", "ha": bool(props.get(HA))}
+                             "stop_action": "power_off"}
     if config.defaults is not None:
         given = {name: getattr(config.defaults, wire) for name, wire in _DEFAULTS.items()}
         given |= {"enabled": config.defaults.enabled, "stop_action": _word(config.defaults.stopAction)}
@@ -139,11 +135,6 @@ def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[
     live = existing.get("autostart", {})
     for change in changes:
         wanted = change.after or {}
-        if change.action is Action.UPDATE and live.get("ha") and (wanted.get("enabled") or wanted.get("vms")):
-            yield Diagnostic("error", "vSphere HA has switched autostart off", "this host's cluster has HA: it starts "
-                             "VMs by itself, and autostart is not available there", address=change.address,
-                             remedy="remove `autostart:`, or switch the cluster's HA off first; HA has restart "
-                                    "priorities of its own")
         items, known = wanted.get("vms"), live.get("on_host")
         if not isinstance(items, list) or not isinstance(known, list) or isinstance(items, Unknown):
             continue
@@ -154,6 +145,18 @@ def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[
                                  f"{name!r}: " + ("no virtual machine" if not count[name] else
                                                   f"{count[name]} virtual machines") + " of that name on it",
                                  address=change.address, remedy="write the name of one VM that is registered there")
+
+
+def around(change: Change, roots: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
+    """vSphere HA disables autostart on the hosts of its cluster (ReconfigureAutostart fails there)."""
+    cluster = roots.get("cluster", {})
+    ha = cluster.get("ha")
+    if change.action is Action.UPDATE and isinstance(ha, Mapping) and ha.get("enabled") is True:
+        yield Diagnostic(
+            "error", "autostart is not available in a cluster with vSphere HA",
+            f"cluster {cluster.get('name')} has HA, or gets it by this plan: HA starts VMs there, and hosts have no "
+            "autostart of their own", address=change.address,
+            remedy="remove `autostart:` (HA has restart priorities), or declare the cluster's `ha: {enabled: false}`")
 
 
 _STOP_WORDS = tuple(w for w in _STOPS if w != "default")
@@ -183,7 +186,6 @@ AUTOSTART = ResourceType(
                 "wait_for_heartbeat": string("Whether its heartbeat lets the next one start earlier.",
                                              default="default", always=True, enum=tuple(_BEATS)),
             })),
-        "ha": Field("bool", "Whether the host's cluster has HA, which excludes autostart.", computed=True),
         "on_host": Field("list", "The VMs on the host.", items=string("A VM."), computed=True, observed=False),
     },
     paths=(PATH,),
@@ -191,6 +193,7 @@ AUTOSTART = ResourceType(
     read=read,
     validate=validate,
     check=check,
+    around=around,
     baseline={"autostart": {"enabled": False, "start_delay": 120, "stop_delay": 120, "wait_for_heartbeat": False,
                             "stop_action": "power_off"}},
     operations=(

@@ -37,17 +37,14 @@ def follow(tools: Tools, call: Call) -> None:
     tools.manager(call, "dateTimeSystem").UpdateDateTimeConfig(config=config)
 
 
-def set_servers(tools: Tools, call: Call, wanted: Any) -> None:
+def servers(tools: Tools, call: Call) -> None:
     """Writes the configuration only: the API leaves running daemons to HostServiceSystem (vim.host.DateTimeSystem), and
     ntpd reads its servers when it starts. So the plan stops it before this call and starts it again after it."""
     from pyVmomi import vim
 
-    config = vim.host.DateTimeConfig(ntpConfig=vim.host.NtpConfig(server=[str(s) for s in wanted or ()]))
+    wanted = after(call).get("servers") or ()
+    config = vim.host.DateTimeConfig(ntpConfig=vim.host.NtpConfig(server=list(wanted)))  # type: ignore[arg-type]
     tools.manager(call, "dateTimeSystem").UpdateDateTimeConfig(config=config)
-
-
-def servers(tools: Tools, call: Call) -> None:
-    set_servers(tools, call, after(call).get("servers"))
 
 
 def policy(tools: Tools, call: Call) -> None:

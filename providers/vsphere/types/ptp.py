@@ -9,7 +9,7 @@ from typing import Any
 from planner.catalog import Operation, ResourceType
 from planner.model import Action, Attrs, Change, Diagnostic
 from planner.ports import Call
-from planner.schema import Field, boolean, integer, string, strings
+from planner.schema import Field, boolean, integer, string
 from providers.vsphere.tools import Tools, after, editable, pick
 from providers.vsphere.types import ntp, service
 
@@ -31,7 +31,6 @@ def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
     found: dict[str, Any] = {
         "protocol": ntp.protocol_of(info.systemClockProtocol), "domain": int(info.ptpConfig.domain or 0),
         "ports": ports, "fallback": not info.disableFallback, "policy": daemon.policy,
-        "fallback_servers": [str(s) for s in (info.ntpConfig.server if info.ntpConfig else None) or ()],
         "running": bool(daemon.running), "slots": slots}
     return {"ptp": found}
 
@@ -77,10 +76,6 @@ def _spec(index: int, port: Mapping[str, Any]) -> Any:
         ip = port.get("ip") or None
         spec.ipConfig = vim.host.IpConfig(dhcp=ip is None, ipAddress=ip, subnetMask=port.get("netmask") or None)
     return spec
-
-
-def fall_back(tools: Tools, call: Call) -> None:
-    ntp.set_servers(tools, call, after(call).get("fallback_servers"))
 
 
 def policy(tools: Tools, call: Call) -> None:
@@ -136,8 +131,7 @@ PTP = ResourceType(
                          check="ipv4"),
             "netmask": string("Its mask.", default="", always=True, check="netmask"),
         })),
-        "fallback": boolean("Whether NTP takes over while PTP fails."),
-        "fallback_servers": strings("The NTP servers that then are followed, in order."),
+        "fallback": boolean("Whether NTP, as the host has it, takes over while PTP fails."),
         "policy": string("When ptpd starts.", default="on", always=True, enum=service.POLICIES),
         "running": boolean("Whether ptpd runs.", default=True, always=True),
         "slots": Field("int", "How many ports the host has.", computed=True),
@@ -148,12 +142,9 @@ PTP = ResourceType(
     keys=lambda _names: {service.PATH: frozenset({SERVICE_KEY})},
     validate=validate,
     check=check,
-    baseline={"ptp": {"protocol": "ntp", "domain": 0, "ports": [], "fallback": False, "fallback_servers": [],
-                      "policy": "off", "running": False, "slots": 1}},
+    baseline={"ptp": {"protocol": "ntp", "domain": 0, "ports": [], "fallback": False, "policy": "off", "running": False,
+                      "slots": 1}},
     operations=(
-        Operation("ptp.servers", "HostDateTimeSystem.UpdateDateTimeConfig", "update",
-                  "Set the NTP servers to fall back to.", fall_back, ("fallback_servers",), inverse="ptp.servers",
-                  privileges=_TIME),
         Operation("ptp.configure", "HostDateTimeSystem.UpdateDateTimeConfig", "update", "Set domain, ports, fallback.",
                   configure, ("domain", "ports", "fallback"), inverse="ptp.configure", stopped="running",
                   privileges=_TIME),
