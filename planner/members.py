@@ -12,6 +12,7 @@ from typing import Any
 
 from planner.catalog import Catalog, Draft, ResourceType
 from planner.model import Action, Address, Attrs, Change, Live, Resource
+from planner.snapshot import restrict
 
 
 def member_fields(rtype: ResourceType) -> tuple[str, ...]:
@@ -29,6 +30,8 @@ def dropped(rtype: ResourceType, change: Change | None, away: Collection[str]) -
     """What a change takes out of such a list, for a while or for good."""
     if change is None or change.before is None or change.action in (Action.NOOP, Action.FORGET):
         return
+    if change.action is not Action.UPDATE:
+        yield from (Address.parse(t) for t in _scalars(rtype, change.before) if t in away)
     for name in member_fields(rtype):
         after = _items(change.after, name) if change.action is Action.UPDATE else []
         for each in _items(change.before, name):
@@ -57,21 +60,50 @@ def listed_again(catalog: Catalog, desired: Mapping[Address, Resource], live: Li
                  changes: Mapping[Address, Change]) -> dict[Address, Change]:
     """Of objects that otherwise stay as they are: what lists a root that is replaced is left without it, and given it
     again."""
-    away, found = replaced(changes), {}
+    found = _rebuilt(catalog, desired, live, changes)
+    away = replaced({**changes, **found})
     for address, resource in desired.items() if away else ():
         names = () if address.child_type else member_fields(catalog.types[address.type])
         now, known = live.objects.get(address), changes.get(address)
-        if not names or now is None or (known is not None and known.action is not Action.NOOP):
+        if not names or address in found or now is None or (known is not None and known.action is not Action.NOOP):
             continue
         lists = {n: v for n in names if isinstance(v := resource.attributes.get(n), (list, tuple))
                  and away.intersection(map(str, v))}
         if lists:
-            old, new = ({**(side or {})} for side in ((known.before, known.after) if known else (None, None)))
+            before = {k: restrict(v, now.attributes[k]) for k, v in resource.attributes.items() if k in now.attributes}
             found[address] = replace(
-                known or Change(address, Action.UPDATE, None, None), action=Action.UPDATE,
-                before=old | {n: now.attributes.get(n) for n in lists}, after=new | lists,
+                known or Change(address, Action.UPDATE, before, dict(resource.attributes)), action=Action.UPDATE,
                 reason="something that it lists is replaced")
     return found
+
+
+def _rebuilt(catalog: Catalog, desired: Mapping[Address, Resource], live: Live,
+             changes: Mapping[Address, Change]) -> dict[Address, Change]:
+    """Roots that are no entities go with what they refer to: nothing removes a DRS group that a rule names."""
+    found: dict[Address, Change] = {}
+    while True:
+        away = replaced({**changes, **found})
+        more = dict(found)
+        for address, resource in desired.items() if away else ():
+            rtype, now = catalog.types[address.rtype], live.objects.get(address)
+            known = changes.get(address)
+            if address.child_type or rtype.look is None or now is None or address in found or \
+                    (known is not None and known.action not in (Action.NOOP, Action.UPDATE)):
+                continue
+            on = [t for t in _scalars(rtype, resource.attributes) if t in away]
+            if on:
+                before = {k: v for k, v in now.attributes.items() if k in rtype.fields}
+                after = {k: f.default for k, f in rtype.fields.items() if f.default is not None}
+                more[address] = Change(address, Action.REPLACE, before, {**after, **resource.attributes},
+                                       reason=f"refers to {on[0]}, which is replaced")
+        if len(more) == len(found):
+            return found
+        found = more
+
+
+def _scalars(rtype: ResourceType, attributes: Attrs) -> list[str]:
+    return [v for n, v in attributes.items() if isinstance(v, str) and not v.startswith("path:")
+            and n in rtype.fields and rtype.fields[n].kind == "ref"]
 
 
 def _items(attributes: Attrs | None, name: str) -> list[Any]:

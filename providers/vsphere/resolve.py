@@ -78,6 +78,20 @@ class Resolver:
             found.update(LOOKS[rtype](tools, wanted))
         return found
 
+    def said(self, address: Address) -> tuple[Attrs, ...]:
+        """What is recorded, then what is declared about a root that is no entity."""
+        return self._looked.get(address, ())
+
+    def references(self, hosts: Iterable[Any]) -> dict[str, str]:
+        """MoRef → how a fleet file refers to that host: its address as text, "path:NAME" where nobody declared it."""
+        found = {moid: str(a) for a, moid in list(self._known.items()) if a.type == "host"}
+        others = [h for h in hosts if h._moId not in found]
+        rows = [host_row(r) for r in self._collector.many(others, *IDENTITY)] if others else []
+        wants = self.wants(a for a in list(self._wants) if a.type == "host") if rows else []
+        matched, _ = match_hosts(wants, rows)
+        found |= {row.moid: f"path:{row.name}" for row in rows}
+        return found | {moid: str(a) for a, moid in matched.items()}
+
     # --- what is known ------------------------------------------------------------------------------------
 
     def keep(self, address: Address, moid: str) -> None:

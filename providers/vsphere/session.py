@@ -246,6 +246,12 @@ class VsphereSession:
     def service(self, name: str) -> Any:
         return self._resolver.service(name)
 
+    def said(self, address: Address) -> tuple[Attrs, ...]:
+        return self._resolver.said(address)
+
+    def references(self, hosts: Iterable[Any]) -> dict[str, str]:
+        return self._resolver.references(hosts)
+
     def looked(self, address: Address) -> Attrs | None:
         return self._resolver.look(self, [address]).get(address)
 

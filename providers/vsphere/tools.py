@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from planner.model import Address, Attrs, StepFailed
@@ -36,6 +36,12 @@ class Tools(Protocol):
 
     def looked(self, address: Address) -> Attrs | None:
         """Attributes of a root that is no entity of the inventory; None where live has none."""
+
+    def said(self, address: Address) -> Sequence[Attrs]:
+        """What is recorded, then what is declared, about a root that is no entity of the inventory."""
+
+    def references(self, hosts: Iterable[Any]) -> Mapping[str, str]:
+        """MoRef of these HostSystems → address as text, "path:NAME" where nobody declared that host."""
 
     def read(self, obj: Any, *paths: str) -> Mapping[str, Any]:
         """Property values of one managed object by path; unset ones are absent."""

@@ -7,6 +7,8 @@ from providers.vsphere.types.autostart import AUTOSTART
 from providers.vsphere.types.cluster import CLUSTER
 from providers.vsphere.types.datacenter import DATACENTER
 from providers.vsphere.types.dns import DNS
+from providers.vsphere.types.drs_group import HOST_GROUP, VM_GROUP
+from providers.vsphere.types.drs_rule import DRS_RULE
 from providers.vsphere.types.firewall import FIREWALL
 from providers.vsphere.types.folder import FOLDER
 from providers.vsphere.types.host import HOST
@@ -27,6 +29,7 @@ from providers.vsphere.types.vsan import VSAN
 from providers.vsphere.types.vswitch import VSWITCH
 
 TYPES: tuple[ResourceType, ...] = (
-    DATACENTER, FOLDER, CLUSTER, HOST, DNS, NTP, SYSLOG, VSWITCH, PORTGROUP, VMKERNEL, TCPIP_STACK, ROUTE, PTP, NFS,
+    DATACENTER, FOLDER, CLUSTER, HOST, HOST_GROUP, VM_GROUP, DRS_RULE,
+    DNS, NTP, SYSLOG, VSWITCH, PORTGROUP, VMKERNEL, TCPIP_STACK, ROUTE, PTP, NFS,
     OPTION, MODULE, SWAP, SERVICE, FIREWALL, POWER_POLICY, VSAN, AUTOSTART,
 )

@@ -19,7 +19,8 @@ CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 
 def test_the_catalogue_accepts_them() -> None:
     found = Catalog.of(provider.types(), [*boot.operations(), *power.operations()])
-    assert list(found.types) == ["datacenter", "folder", "cluster", "host", "dns", "ntp", "syslog", "vswitch",
+    assert list(found.types) == ["datacenter", "folder", "cluster", "host", "host_group", "vm_group", "drs_rule",
+                                 "dns", "ntp", "syslog", "vswitch",
                                  "portgroup", "vmkernel", "tcpip_stack", "route", "ptp", "nfs", "option", "module", "swap", "service",
                                  "firewall", "power_policy", "vsan", "autostart"]
     order = [t.order for t in found.children()]
