@@ -248,6 +248,7 @@ class Inventory:
                 if store.name != name:
                     config.nfs[store.name] = config.nfs.pop(name)
                 wanted.add(store.id)
+            wanted.update(each.id for each in self._volumes(host, datacenter, config))
         before = self._uses.get(host.id, set())
         if config is not None:
             wanted |= {each for each in before if isinstance(found := self.docs[each], Datastore) and found.hosts}
@@ -259,6 +260,36 @@ class Inventory:
             self._uses.pop(host.id, None)
         else:
             self._uses[host.id] = wanted
+
+    def _volumes(self, host: Host, datacenter: Datacenter, config: HostConfig) -> list[Datastore]:
+        """Datastores of the VMFS volumes that a host has mounted; a volume takes the datastore's name."""
+        from providers.twin.san import mounted_volumes
+
+        box = self.docs.get(host.mac)
+        found = []
+        for uuid, volume in mounted_volumes(self.site.san, box, config) if isinstance(box, Box) else ():
+            store = self._named(datacenter, volume.name, uuid) or Datastore(
+                self.new_id("datastore-"), self._free(datacenter, volume.name), datacenter.datastore, "VMFS", path=uuid)
+            if store.id not in self.docs:
+                self.put(store)
+            if store.name != volume.name:
+                volume.name = store.name
+                self.mark(self.site)
+            found.append(store)
+        return found
+
+    def _named(self, datacenter: Datacenter, name: str, uuid: str) -> Datastore | None:
+        """The datastore of that VMFS volume, which has that name, or that name with a number."""
+        taken = self._names.get(datacenter.datastore, {})
+        for number in range(len(taken) + 1):
+            found = self.get(taken.get(f"{name} ({number})" if number else name, ""), Datastore)
+            if found is not None and found.path == uuid:
+                return found
+        return None
+
+    def vmfs_store(self, host: Host, uuid: str) -> Datastore | None:
+        """The datastore of a VMFS volume that a host has."""
+        return next((each for each in self.used_by(host, Datastore) if each.type == "VMFS" and each.path == uuid), None)
 
     def mount(self, host: Host, store: Datastore) -> None:
         """A datastore that does not come from the host's NFS mounts (VMFS) is on this host."""
@@ -297,15 +328,20 @@ class Inventory:
         known = self.datastore_of(datacenter, mount)
         if known is not None:
             return known
-        taken, free, number = self._names.get(datacenter.datastore, {}), name, 0
-        while free in taken:
-            number += 1
-            free = f"{name} ({number})"
+        free = self._free(datacenter, name)
         made = Datastore(
             self.new_id("datastore-"), free, datacenter.datastore, mount.type, mount.server, mount.path, mount.servers
         )
         self.put(made)
         return made
+
+    def _free(self, datacenter: Datacenter, name: str) -> str:
+        """That name for a new datastore; with a number where it is taken."""
+        taken, free, number = self._names.get(datacenter.datastore, {}), name, 0
+        while free in taken:
+            number += 1
+            free = f"{name} ({number})"
+        return free
 
     # --- indexes ------------------------------------------------------------------------------------------
 

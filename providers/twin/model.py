@@ -16,11 +16,11 @@ import msgspec
 from providers.twin.parts import Document as Document
 from providers.twin.parts import Plain as Plain
 from providers.twin.parts.access import Access, SiteAccess
-from providers.twin.parts.access import Access, SiteAccess
 from providers.twin.parts.cluster import ClusterParts
-from providers.twin.parts.dvs import DvPort, Dvpg, Dvs, Proxy
+from providers.twin.parts.dvs import Dvpg, DvPort, Dvs, Proxy
 from providers.twin.parts.network import Networking
 from providers.twin.parts.services import Settings
+from providers.twin.parts.storage import San, Storage
 
 Power: TypeAlias = Literal["off", "booting", "on"]
 Connection: TypeAlias = Literal["connected", "disconnected", "notResponding"]
@@ -76,6 +76,7 @@ class Nfs(Document):
     type: str = "NFS"
     access: str = "readWrite"
     servers: list[str] = msgspec.field(default_factory=list)  # NFS 4.1 multipathing; `server` is the first
+    security: str = "AUTH_SYS"
 
 
 class Dns(Document):
@@ -109,8 +110,8 @@ class HostConfig(Document):
     options: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # where not as newborn
     settings: Settings = msgspec.field(default_factory=Settings)
     access: Access = msgspec.field(default_factory=Access)
-    access: Access = msgspec.field(default_factory=Access)
     network: Networking = msgspec.field(default_factory=Networking)
+    storage: Storage = msgspec.field(default_factory=Storage)
     proxies: dict[str, Proxy] = msgspec.field(default_factory=dict)  # distributed switches, by UUID
 
 
@@ -268,8 +269,8 @@ class Site(Document, tag="site", tag_field="kind"):
     next: int = 1000
     seeded: str = ""  # digest of the seed that was applied
     unreachable: list[str] = msgspec.field(default_factory=list)  # "server:/path", "server:*"
+    san: San = msgspec.field(default_factory=San)
     settings: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # vCenter's advanced settings
-    access: SiteAccess = msgspec.field(default_factory=SiteAccess)
     access: SiteAccess = msgspec.field(default_factory=SiteAccess)
     files: dict[str, VmFile] = msgspec.field(default_factory=dict)  # path of a .vmx file → whose it is
 

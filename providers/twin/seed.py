@@ -24,6 +24,7 @@
           syslog: {targets: ["udp://10.0.0.9:514"], firewall: true}
           service: {TSM-SSH: {policy: "on", running: true}}
           option: {UserVars.SuppressShellWarning: 1}
+          iscsi: {iqn: iqn.1998-01.com.vmware:esx03, ports: [vmk1], targets: ["10.0.30.10:3260"], rescanned: true}
     datastores:
       dc0/san1: {hosts: [esx03.lab.example]}  # VMFS volumes; NFS ones come with the hosts' mounts
     vms:
@@ -31,6 +32,13 @@
       lost: {host: esx03.lab.example, state: orphaned, vmx: "[images] lost/lost.vmx"}
       vc: {host: esx03.lab.example, guest: {name: vc.lab.example, ip: 10.0.0.5}}  # what its tools tell
     exports: {unreachable: ["nas9.lab.example:/export/gone", "nas8.lab.example:*"]}
+    san:
+      luns:                                   # hosts: over Fibre Channel ("*" all); late: only a rescan finds it
+        naa.60000000000000000000000000000001: {size: 2048, hosts: ["*"], vmfs: san1}
+        naa.60000000000000000000000000000002: {late: true, hosts: [esx03.lab.example]}
+        naa.60000000000000000000000000000003: {holds: [linux]}
+      targets:                                # iSCSI; chap, initiators: where it asks for them
+        iqn.2001-05.com.example:array1: {portals: ["10.0.30.10:3260"], luns: [naa.60000000000000000000000000000003]}
     machines:
       "52:54:00:00:00:14": {name: esx04.lab.example, power: external, skew: 90000, managed_by: another vCenter's UUID}
 
@@ -67,6 +75,7 @@ from providers.twin.model import (
 )
 from providers.twin.seed_file import SeedError, SeedFile, Where
 from providers.twin.seed_format import ConfigSeed, HostSeed, MachineSeed, Seed, VmSeed
+from providers.twin.seed_storage import lay_iscsi, lay_san
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -85,6 +94,7 @@ def apply_seed(house: House, file: SeedFile, *, inventory: bool) -> None:
             house.inventory.mark(site)
         if inventory:
             _containers(house, seed)
+            lay_san(site.san, seed.san)
             for name, host in seed.hosts.items():
                 _host(house, name, host)
             _datastores(house, seed)
@@ -158,6 +168,9 @@ def _host(house: House, name: str, seed: HostSeed) -> None:
         raise AssertionError(f"{name} is not running")
     box.evc = _evc_mode(seed.evc, ("hosts", name, "evc"))
     deviate(box, box.running.config, seed.config, ("hosts", name, "config"))
+    if seed.config.iscsi is not None:
+        lay_iscsi(house.inventory.site.san, box, box.running.config, seed.config.iscsi,
+                  ("hosts", name, "config", "iscsi"))
     box.running.maintenance = seed.maintenance
     house.contact.meet(host, box)
     house.inventory.attach(host, box.running.config)
@@ -196,7 +209,7 @@ def deviate(box: Box, config: HostConfig, seed: ConfigSeed, where: Where) -> Non
         kind = {"3": "NFS", "4.1": "NFS41"}.get(mount.version)
         if kind is None:
             raise SeedError((*where, "nfs", name, "version"), f"{mount.version!r} is no version", 'write "3" or "4.1"')
-        config.nfs[name] = Nfs(mount.server, mount.path, kind, mount.access)
+        config.nfs[name] = Nfs(mount.server, mount.path, kind, mount.access, security=mount.security)
     _settings(config, seed, where)
 
 

@@ -49,6 +49,39 @@ class NfsSeed(_Strict):
     path: str
     version: str = "3"
     access: str = "readWrite"
+    security: str = "AUTH_SYS"
+
+
+class IscsiSeed(_Strict):
+    """`rescanned`: what the targets show is known already."""
+
+    enabled: bool = True
+    iqn: str = ""
+    ports: list[str] = msgspec.field(default_factory=list)
+    targets: list[str] = msgspec.field(default_factory=list)  # ADDRESS:PORT
+    static: dict[str, list[str]] = msgspec.field(default_factory=dict)  # target → portals
+    rescanned: bool = True
+
+
+class LunSeed(_Strict):
+    size: int = 1024  # GiB
+    hosts: list[str] = msgspec.field(default_factory=list)  # over Fibre Channel; "*" all
+    late: bool = False  # mapped after the hosts booted: only a rescan finds it
+    holds: list[str] = msgspec.field(default_factory=list)  # types of its partitions
+    vmfs: str = ""  # name of the volume that is on it
+    copy: bool = False  # that volume is a copy (a snapshot): unresolved
+
+
+class TargetSeed(_Strict):
+    portals: list[str]
+    luns: list[str] = msgspec.field(default_factory=list)
+    initiators: list[str] = msgspec.field(default_factory=list)
+    chap: dict[str, str] = msgspec.field(default_factory=dict)  # name, secret, mutual_secret
+
+
+class SanSeed(_Strict):
+    luns: dict[str, LunSeed] = msgspec.field(default_factory=dict)
+    targets: dict[str, TargetSeed] = msgspec.field(default_factory=dict)
 
 
 class DnsSeed(_Strict):
@@ -84,6 +117,7 @@ class ConfigSeed(_Strict):
     syslog: SyslogSeed | None = None
     service: dict[str, ServiceSeed] = msgspec.field(default_factory=dict)
     option: dict[str, str] = msgspec.field(default_factory=dict)
+    iscsi: IscsiSeed | None = None
 
 
 class HostSeed(_Strict):
@@ -138,4 +172,5 @@ class Seed(_Strict):
     datastores: dict[str, DatastoreSeed] = msgspec.field(default_factory=dict)
     vms: dict[str, VmSeed] = msgspec.field(default_factory=dict)
     exports: ExportsSeed = msgspec.field(default_factory=ExportsSeed)
+    san: SanSeed = msgspec.field(default_factory=SanSeed)
     machines: dict[str, MachineSeed] = msgspec.field(default_factory=dict)

@@ -14,6 +14,7 @@ from providers.twin.objects.base import EntityObject, check_name
 from providers.twin.objects.cluster import pool_id
 from providers.twin.objects.removal import forget_vm
 from providers.twin.objects.vm_files import vmx_path
+from providers.twin.views import storage
 
 _CAPACITY = 4 << 40  # bytes
 
@@ -56,8 +57,18 @@ class DatastoreObject(EntityObject):
             "maxFileSize": Vm.long(62 << 40),
         }
         if doc.type == "VMFS":
-            return data("DatastoreInfo", **common)
+            return self._vmfs_info(common)
         return data("NasDatastoreInfo", nas=nas_volume(doc), **common)
+
+    def _vmfs_info(self, common: dict[str, Any]) -> Any:
+        """Of a volume of the seed that is on no disk of the SAN nothing more is known."""
+        found = self.house.inventory.site.san.volumes.get(self.doc.path)
+        users = self.house.inventory.users(self.moid)
+        if found is None or not users:
+            return data("DatastoreInfo", **common)
+        box = self.house.inventory.need(users[0].mac, model.Box)
+        return data("VmfsDatastoreInfo", vmfs=storage.volume(self.house.inventory.site.san, box, self.doc.path, found),
+                    **common)
 
     @prop("host")
     def host(self) -> Any:
@@ -84,6 +95,9 @@ class DatastoreObject(EntityObject):
             config = self.house.contact.seen(host).config
             if before in config.nfs:
                 config.nfs[wanted] = config.nfs.pop(before)
+            if self.doc.path in self.house.inventory.site.san.volumes:
+                self.house.inventory.site.san.volumes[self.doc.path].name = wanted
+                self.house.inventory.mark(self.house.inventory.site)
             box = self.house.contact.reachable(host)
             self.house.inventory.mark(box if box is not None else host)
         self.house.inventory.rename(self.doc, wanted)

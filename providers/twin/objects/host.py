@@ -22,6 +22,7 @@ from providers.twin.objects.base import HouseObject
 from providers.twin.objects.dvs_props import DvsProps
 from providers.twin.objects.network_props import NetworkProps
 from providers.twin.objects.services_props import ServicesProps
+from providers.twin.objects.storage_props import StorageProps
 from providers.twin.reach import cut
 from providers.twin.views import network, options, services
 
@@ -35,7 +36,7 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-class HostObject(NetworkProps, AccessProps, ServicesProps, DvsProps, HouseObject):
+class HostObject(NetworkProps, AccessProps, ServicesProps, DvsProps, StorageProps):
     """`vim.HostSystem`."""
 
     wire = "HostSystem"
@@ -144,7 +145,7 @@ class HostObject(NetworkProps, AccessProps, ServicesProps, DvsProps, HouseObject
         return data(
             "HostHardwareSummary", vendor=VENDOR, model=MODEL, uuid=uuid, memorySize=Vm.long(_MEMORY),
             cpuModel="Twin CPU @ 2.40GHz", cpuMhz=_MHZ, numCpuPkgs=2, numCpuCores=_CORES, numCpuThreads=2 * _CORES,
-            numNics=len(self.box.nics), numHBAs=1,
+            numNics=len(self.box.nics), numHBAs=3 + self.hypervisor().config.storage.iscsi.enabled,
         )
 
     @prop("config.product", "summary.config.product")
@@ -234,24 +235,6 @@ class HostObject(NetworkProps, AccessProps, ServicesProps, DvsProps, HouseObject
     @prop("config.optionDef")
     def option_definitions(self) -> Any:
         return options.definitions()
-
-    @prop("config.fileSystemVolume")
-    def volumes(self) -> Any:
-        return data("HostFileSystemVolumeInfo", volumeTypeList=["VMFS", "NFS", "NFS41"], mountInfo=self.mounts())
-
-    @prop("config.fileSystemVolume.mountInfo")
-    def mounts(self) -> Any:
-        found = []
-        for name, mount in self.shown().config.nfs.items():
-            volume = data(
-                "HostNasVolume", type=mount.type, name=name, capacity=Vm.long(4 << 40), remoteHost=mount.server,
-                remotePath=mount.path, remoteHostNames=list(mount.servers) or [mount.server], protocolEndpoint=False,
-                securityType="AUTH_SYS",
-            )
-            info = data("HostMountInfo", path=f"/vmfs/volumes/{name}", accessMode=mount.access, mounted=True,
-                        accessible=True)
-            found.append(data("HostFileSystemMountInfo", mountInfo=info, volume=volume))
-        return found
 
     @prop("config.certificate")
     def certificate(self) -> Any:

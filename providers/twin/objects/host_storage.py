@@ -11,9 +11,11 @@ from providers.twin.core.base import ManagedObject, method, prop
 from providers.twin.core.meta import data
 from providers.twin.objects.host_swap import LocalSwap
 from providers.twin.objects.network_system import invalid, refused
+from providers.twin.objects.vmfs_stores import VmfsStores
+from providers.twin.views import storage
 
 
-class DatastoreSystem(LocalSwap):
+class DatastoreSystem(VmfsStores, LocalSwap):
     """`vim.host.DatastoreSystem`."""
 
     wire = "HostDatastoreSystem"
@@ -26,7 +28,7 @@ class DatastoreSystem(LocalSwap):
     @prop("capabilities")
     def capabilities(self) -> Any:
         return data("HostDatastoreSystemCapabilities", nfsMountCreationRequired=True,
-                    nfsMountCreationSupported=True, localDatastoreSupported=False, vmfsExtentExpansionSupported=True)
+                    nfsMountCreationSupported=True, localDatastoreSupported=False, vmfsExtentExpansionSupported=False)
 
     def _host(self) -> model.Host:
         found = self.house.inventory.host_of(self.host.box.mac)
@@ -68,7 +70,12 @@ class DatastoreSystem(LocalSwap):
             raise invalid("spec.localPath", "A datastore's name has at most 42 characters and no slash.")
         if spec.accessMode not in ("readOnly", "readWrite"):
             raise invalid("spec.accessMode", f"{spec.accessMode!r} is neither readOnly nor readWrite.")
-        return model.Nfs(server, spec.remotePath, kind, spec.accessMode, servers if len(servers) > 1 else [])
+        security = spec.securityType or "AUTH_SYS"
+        if security not in ("AUTH_SYS", "SEC_KRB5", "SEC_KRB5I") or (kind == "NFS" and security != "AUTH_SYS"):
+            raise invalid("spec.securityType", f"{security!r} is none of {kind}.")
+        if len(set(servers)) < len(servers):
+            raise invalid("spec.remoteHostNames", "A server is named twice.")
+        return model.Nfs(server, spec.remotePath, kind, spec.accessMode, servers if len(servers) > 1 else [], security)
 
     def _check_free(self, host: model.Host, mount: model.Nfs, name: str) -> None:
         inventory = self.house.inventory
@@ -93,8 +100,9 @@ class DatastoreSystem(LocalSwap):
         most = baseline.option(self.config, "NFS.MaxVolumes" if mount.type == "NFS" else "NFS41.MaxVolumes")
         if sum(each.type == mount.type for each in mounts.values()) >= int(most):
             raise refused(f"NFS has reached the maximum number of supported volumes ({most}).")
-        unreachable = self.house.inventory.site.unreachable
-        if f"{mount.server}:{mount.path}" in unreachable or f"{mount.server}:*" in unreachable:
+        if mount.security != "AUTH_SYS" and not self.config.storage.nfs_user:
+            raise refused(f"NFS mount {mount.server}:{mount.path} failed: Kerberos needs an NFS user on the host.")
+        if storage.gone(mount, self.house.inventory.site.unreachable):
             raise refused(f"NFS mount {mount.server}:{mount.path} failed: unable to connect to the NFS server.")
 
     @method("RemoveDatastore", mutates=True)
