@@ -58,7 +58,7 @@ def difference(one: Any, other: Any, at: str = "") -> str:
         return "" if told[0] == told[1] else f"{at}: {told}"
     else:
         return "" if one == other else f"{at}: {one!r} and {other!r}"
-    return next((found for where, *pair in pairs if (found := difference(*pair, where))), "")
+    return next((found for where, a, b in pairs if (found := difference(a, b, where))), "")
 
 
 # --- answers ------------------------------------------------------------------------------------------------

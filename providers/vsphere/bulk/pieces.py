@@ -56,7 +56,7 @@ class Pieces:
         """The ObjectContent of `<objects>…</objects>` without any `<!` and `<?`: one, or several where an end tag was
         spelled so that it was not seen. Raises BadAnswer."""
         key = key_of(piece)
-        found = self._known.get(key)
+        found: tuple[Any, ...] | None = self._known.get(key)
         if found is None:
             found, cost = self._read(piece)
             self._known.put(key, found, cost)

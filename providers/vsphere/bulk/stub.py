@@ -35,19 +35,21 @@ class BulkStub(SoapStubAdapter):
             result = self.reader.retrieved(_body(response))
             if response.read(1):
                 raise BadAnswer("something follows it")
+            failed = isinstance(result, BaseException)
+            if failed != (response.status == 500):
+                carried = "a fault" if failed else "no fault"
+                raise BadAnswer(f"its status is {response.status}, and what it carries is {carried}")
         except BaseException:
             connection.close()
             self.DropConnections()
             raise
         self.ReturnConnection(connection)
-        if response.status == 200 and not isinstance(result, BaseException):
+        if not failed:
             return result
-        if not isinstance(result, BaseException):
-            raise BadAnswer("its status says that it is a fault, and it is none")
         try:
             raise result
         finally:
-            del result
+            del result  # else the traceback holds itself
 
     def _headers(self) -> dict[str, str]:
         """A bulk read comes after the log-in: no new cookie comes with its answer."""
@@ -89,4 +91,6 @@ class _Unpacked:
                 return found
             if not packed:
                 raise IncompleteRead(b"")
+        if self._unpack.unused_data:
+            raise BadAnswer("something follows it")
         return b""
