@@ -25,6 +25,7 @@ def shown(config: Any, slots: Mapping[str, Slot]) -> dict[str, Any]:
         for part in slot.path.split("."):
             value = getattr(value, part, None) if value is not None else None
         value = plain(slot.default if value is None else value)
+        value = str(value) if isinstance(value, str) else value  # enumerations of pyVmomi are text of a kind of its own
         back = {theirs: ours for ours, theirs in slot.words.items()}
         found[name] = back.get(value, value)
     return found
