@@ -70,6 +70,8 @@ class Adapters(HostManager):
     def remove_virtual_nic(self, device: str) -> None:
         with self.editing() as config:
             self._nic(config, device)
+            if device in config.storage.iscsi.ports:
+                raise refused(f"{device} is bound to the iSCSI adapter.")
             del config.vnics[device]
 
     def _nic(self, config: HostConfig, device: str) -> Vnic:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
-from planner.model import Attrs, StepFailed
+from planner.model import Attrs, StepFailed, Value
 from planner.ports import Call
-from planner.schema import Field, string
+from planner.schema import Field, computed, string
 from providers.vsphere.tools import Tools, after
 
 PATH = "config.fileSystemVolume.mountInfo"
@@ -21,10 +21,33 @@ def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
     for each in props.get(PATH) or ():
         volume = each.volume
         if getattr(volume, "remoteHost", None) is not None:
-            found[volume.name] = {"server": _server(volume), "path": volume.remotePath,
-                                  "version": _VERSIONS.get(volume.type, volume.type),
-                                  "access": each.mountInfo.accessMode}
+            attributes: dict[str, Value] = {
+                "server": _server(volume), "path": volume.remotePath,
+                "version": _VERSIONS.get(volume.type, volume.type), "access": each.mountInfo.accessMode,
+                "security": volume.securityType or "AUTH_SYS"}
+            if each.mountInfo.accessible is False:
+                why = each.mountInfo.inaccessibleReason
+                attributes["dead"] = f"its server does not answer{f' ({why})' if why else ''}"
+            found[volume.name] = attributes
     return found
+
+
+def dead(attributes: Attrs) -> str:
+    """Why a mount is of no use now; "" where it is. Such a datastore is taken from the host, never destroyed."""
+    return str(attributes.get("dead") or "")
+
+
+def validate(attributes: Attrs) -> Iterable[str]:
+    servers = str(attributes.get("server") or "").split(",")
+    if any(not each.strip() for each in servers) and attributes.get("server"):
+        yield "`server` has an empty name in it: write them as nas1,nas2"
+    elif len(set(servers)) < len(servers):
+        yield "`server` names one server twice"
+    if attributes.get("version", "3") == "3":
+        if servers[1:]:
+            yield 'several servers need `version: "4.1"`: version 3 uses one'
+        if attributes.get("security", "AUTH_SYS") != "AUTH_SYS":
+            yield f"`security: {attributes['security']}` needs `version: \"4.1\"`"
 
 
 def _server(volume: Any) -> str:
@@ -43,6 +66,8 @@ def mount(tools: Tools, call: Call) -> None:
         accessMode=wanted.get("access") or "readWrite")
     if kind == "NFS41":
         spec.remoteHostNames = servers
+        if wanted.get("security"):
+            spec.securityType = str(wanted["security"])
     system = tools.manager(call, "datastoreSystem")
     made = system.CreateNasDatastore(spec=spec)
     named = str(tools.read(made, "name").get("name") or "")
@@ -79,15 +104,24 @@ NFS = ResourceType(
         "version": string("NFS version.", default="3", enum=("3", "4.1"), replace=True),
         "access": string("Whether it may be written to.", default="readWrite", enum=("readOnly", "readWrite"),
                          replace=True),
+        "security": string("How users are told apart (4.1): AUTH_SYS, or by Kerberos, which needs the host in an "
+                           "Active Directory, and its NFS user there.", default="AUTH_SYS",
+                           enum=("AUTH_SYS", "SEC_KRB5", "SEC_KRB5I"), replace=True),
+        "dead": computed("Why it is of no use now: its server does not answer; empty where it does."),
     },
     label_doc="the datastore's name",
     paths=(PATH,),
     read=read,
+    validate=validate,
+    dead=dead,
     operations=(
         Operation("nfs.mount", "HostDatastoreSystem.CreateNasDatastore", "create", "Mount the export.", mount,
-                  ("server", "path", "version", "access"), inverse="nfs.unmount", privileges=("Host.Config.Storage",)),
+                  ("server", "path", "version", "access", "security"), inverse="nfs.unmount",
+                  privileges=("Host.Config.Storage",)),
         Operation("nfs.unmount", "HostDatastoreSystem.RemoveDatastore", "delete",
                   "Unmount the datastore; what is on the server stays.", unmount, inverse="nfs.mount",
+                  irreversible=lambda before, _after: (
+                      "it cannot be mounted again while its server does not answer" if dead(before or {}) else ""),
                   privileges=("Host.Config.Storage",)),
     ),
 )

@@ -13,7 +13,8 @@ from providers.power import provider as power
 from providers.vsphere import provider
 from tests.unit.vsphere.kit import OPERATIONS
 
-IRREVERSIBLE = {"door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead"}
+IRREVERSIBLE = {"door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead",
+                "fc.rescan", "nfs.unmount", "vmfs.create", "vmfs.scan"}
 CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 
 
@@ -21,7 +22,9 @@ def test_the_catalogue_accepts_them() -> None:
     found = Catalog.of(provider.types(), [*boot.operations(), *power.operations()])
     assert list(found.types) == ["datacenter", "folder", "cluster", "host", "host_group", "vm_group", "drs_rule",
                                  "dns", "ntp", "syslog", "vswitch",
-                                 "portgroup", "vmkernel", "tcpip_stack", "route", "ptp", "nfs", "option", "module", "swap", "service",
+                                 "portgroup", "vmkernel", "tcpip_stack", "route", "ptp",
+                                 "iscsi", "iscsi_port", "iscsi_target", "iscsi_static_target", "fc", "nfs", "vmfs",
+                                 "option", "scratch", "core_dump", "module", "swap", "service",
                                  "firewall", "power_policy", "vsan", "autostart"]
     order = [t.order for t in found.children()]
     assert order == sorted(order)

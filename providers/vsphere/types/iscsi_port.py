@@ -1,0 +1,65 @@
+"""A VMkernel adapter that the software iSCSI adapter is bound to: its sessions use that one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from planner.catalog import Operation, ResourceType
+from planner.model import Attrs
+from planner.ports import Call
+from planner.schema import computed
+from providers.vsphere.tools import HostView, Tools
+from providers.vsphere.types.iscsi import CLOSES, HBAS, OPENS, live_adapter, software
+
+BOUND = "fleet.iscsi.bound"
+_CUTS = "all storage paths through this adapter go down; with its last one all iSCSI disks"
+
+
+def ask(host: HostView, names: frozenset[str], props: Mapping[str, Any]) -> Mapping[str, Any]:
+    """No property shows what is bound."""
+    adapter = software(props.get(HBAS))
+    if adapter is None:
+        return {}
+    return {BOUND: (adapter.device, host.manager("iscsiManager").QueryBoundVnics(iScsiHbaName=adapter.device))}
+
+
+def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
+    device, bound = props.get(BOUND, ("", ()))
+    return {each.vnicDevice: {"vmkernel": each.vnicDevice, "adapter": device} for each in bound or ()}
+
+
+def bind(tools: Tools, call: Call) -> None:
+    adapter = live_adapter(tools, call)
+    tools.manager(call, "iscsiManager").BindVnic(iScsiHbaName=adapter.device, vnicDevice=call.address.name)
+
+
+def unbind(tools: Tools, call: Call) -> None:
+    """Never by force: the host refuses where that is the last path of a disk in use."""
+    adapter = live_adapter(tools, call)
+    tools.manager(call, "iscsiManager").UnbindVnic(
+        iScsiHbaName=adapter.device, vnicDevice=call.address.name, force=False)
+
+
+ISCSI_PORT = ResourceType(
+    name="iscsi_port",
+    doc="A VMkernel adapter bound to the software iSCSI adapter: its port group has exactly one active uplink.",
+    parent="host",
+    order=10,
+    fields={
+        "vmkernel": computed("The VMkernel adapter."),
+        "adapter": computed("The iSCSI adapter: vmhba64."),
+    },
+    siblings={"vmkernel": "vmkernel", "adapter": "iscsi"},
+    label_doc="the VMkernel adapter: vmk2",
+    paths=(HBAS,),
+    ask=ask,
+    read=read,
+    operations=(
+        Operation("iscsi_port.bind", "IscsiManager.BindVnic", "create", "Bind the iSCSI adapter to it.", bind,
+                  inverse="iscsi_port.unbind", privileges=("Host.Config.Storage",), opens=OPENS, closes=CLOSES),
+        Operation("iscsi_port.unbind", "IscsiManager.UnbindVnic", "delete",
+                  "Unbind it; refused where a disk in use has no other path.", unbind, inverse="iscsi_port.bind",
+                  disruptive=_CUTS, cuts="storage", privileges=("Host.Config.Storage",), opens=OPENS, closes=CLOSES),
+    ),
+)
