@@ -86,6 +86,13 @@ def refused(where: str, text: str) -> Exception:
     return made
 
 
+def _says(value: Any) -> bool:
+    """Whether a value asks for anything: a data object without a single set field does not (govc sends such ones)."""
+    if not isinstance(value, vmodl.DynamicData):
+        return value not in (None, [])
+    return any(_says(getattr(value, name)) for name in field_types(type(value)))
+
+
 # --- changing ---------------------------------------------------------------------------------------------
 
 
@@ -99,7 +106,7 @@ def reconfigure(house: House, cluster: model.Cluster, spec: Any, *, modify: bool
     if not isinstance(spec, vim.cluster.ConfigSpecEx):
         raise refused("spec", f"a cluster takes a ClusterConfigSpecEx, not a {type(spec)._wsdlName}")
     for name in field_types(type(spec)):
-        if getattr(spec, name) not in (None, []) and name not in _PLAYED:
+        if _says(getattr(spec, name)) and name not in _PLAYED:
             raise vmodl.fault.NotSupported(msg=f"The twin does not simulate ClusterConfigSpecEx.{name}")
     _check(spec)
     das, drs = (dict(each) if modify else {} for each in (cluster.das, cluster.drs))

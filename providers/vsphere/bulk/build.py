@@ -184,7 +184,7 @@ def converter(kind: Any) -> Callable[[str], Any]:
     if kind is datetime:
         return _moment
     if issubclass(kind, Vm.Enum):
-        return lambda text: getattr(kind, text)
+        return lambda text: getattr(kind, text) if text else None  # VMware's simulator leaves some of them empty
     if issubclass(kind, (int, float, str)):
         made: Callable[[str], Any] = kind
         return made
