@@ -82,6 +82,12 @@ class Resolver:
         """What is recorded, then what is declared about a root that is no entity."""
         return self._looked.get(address, ())
 
+    def heard(self, call: Call) -> None:
+        """A root that is no entity is now as this call made it: what refers to it has to know."""
+        if call.address.type in LOOKS and call.after:
+            with self._lock:
+                self._looked[call.address] = (*self._looked.get(call.address, ()), {**call.declared, **call.after})
+
     def references(self, hosts: Iterable[Any]) -> dict[str, str]:
         """MoRef → how a fleet file refers to that host: its address as text, "path:NAME" where nobody declared it."""
         found = {moid: str(a) for a, moid in list(self._known.items()) if a.type == "host"}

@@ -202,7 +202,9 @@ class VsphereSession:
     def run(self, operation: Operation, call: Call) -> Attrs:
         with self.sent.watched() as target:
             try:
-                return dict(operation.run(self, call) or {})
+                found = dict(operation.run(self, call) or {})
+                self._resolver.heard(call)
+                return found
             except Exception as problem:
                 failed = faults.translate(operation.call, problem, sent=target() is not None)
                 if failed.in_doubt and failed is not problem and operation.call.endswith("_Task"):

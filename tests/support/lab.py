@@ -62,6 +62,8 @@ def fleet(resources: Mapping[str, Mapping[str, Any]], **more: Any) -> Fleet:
         always = {k: f.default for k, f in fields.items() if f.always}
         values: dict[str, Any] = {**always, **attributes}
         refs = tuple(Address.parse(v) for k, v in values.items() if k in fields and fields[k].kind == "ref")
+        refs += tuple(Address.parse(v) for k, f in fields.items() if f.items is not None and f.items.kind == "ref"
+                      for v in values.get(k) or ())
         found[address] = Resource(address, values, refs)
     return Fleet("lab", "lab.yaml", "/", found, {"vsphere": {"server": "twin"}},
                  digest=digest({k: dict(v) for k, v in resources.items()}), **more)

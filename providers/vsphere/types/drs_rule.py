@@ -66,6 +66,13 @@ def group_names(tools: Tools, text: str) -> list[str]:
     return [str(attributes.get("name") or address.name) for attributes in tools.said(address)] or [address.name]
 
 
+def _named(tools: Tools, cluster: Any, text: Any) -> str:
+    """The name by which live has a group now; the newest one that was said where it has none of them."""
+    live = {each.name for each in getattr(tools.read(cluster, CONFIG).get(CONFIG), "group", None) or ()}
+    names = group_names(tools, str(text))
+    return next((name for name in reversed(names) if name in live), names[-1])
+
+
 def _info(tools: Tools, call: Call, cluster: Any) -> Any:
     """The rule's info with everything that is declared."""
     from pyVmomi import vim
@@ -79,9 +86,9 @@ def _info(tools: Tools, call: Call, cluster: Any) -> Any:
     if "vms" in wanted:
         made.vm = find_vms(tools, call, cluster)
     if wanted.get("vm_group"):
-        made.vmGroupName = group_names(tools, str(wanted["vm_group"]))[-1]
+        made.vmGroupName = _named(tools, cluster, wanted["vm_group"])
     if wanted.get("host_group"):
-        group = group_names(tools, str(wanted["host_group"]))[-1]
+        group = _named(tools, cluster, wanted["host_group"])
         setattr(made, "affineHostGroupName" if said["kind"] == "on" else "antiAffineHostGroupName", group)
     return made
 

@@ -87,18 +87,27 @@ def test_changed_and_back(bench: Bench, text: str, wanted: Attrs) -> None:
     dump, kind = bench.house.dump(), at(text).type
     before = {k: full(text)[k] for k in wanted}
     bench.run(text, f"{kind}.update", before, wanted)
-    found = look(bench, text)
-    if wanted.get("vm_group"):  # which nobody declared: it shows by its name
-        wanted = {"vm_group": "path:other"}
-    assert found == {**full(text), **wanted}
+    assert look(bench, text) == {**full(text), **wanted}
     bench.run(text, f"{kind}.update", wanted, before)
     assert bench.house.dump() == dump
+
+
+def test_a_group_that_nobody_declared_shows_by_its_name(bench: Bench) -> None:
+    make(bench, *GROUPS)
+    parts = bench.house.cluster("dc0/prod").parts
+    parts.groups["theirs"] = parts.groups["Web servers"]
+    parts.rules["home"].vm_group = "theirs"
+    theirs: Attrs = {"vm_group": "path:theirs"}
+    assert look(bench, "drs_rule.home") == {**full("drs_rule.home"), **theirs}
+    bench.run("drs_rule.home", "drs_rule.update", theirs, {"vm_group": "vm_group.web"})
+    bench.run("drs_rule.home", "drs_rule.update", {"vm_group": "vm_group.web"}, theirs)
+    assert bench.house.cluster("dc0/prod").parts.rules["home"].vm_group == "theirs"
 
 
 def test_a_host_that_nobody_declared_is_named_and_restored(bench: Bench) -> None:
     make(bench, "host_group.even")
     bench.house.add_connected_host("dc0/prod", "52:54:00:00:00:77", "esx9.lab.example")
-    both = {"hosts": [HOST, "path:esx9.lab.example"]}
+    both: Attrs = {"hosts": [HOST, "path:esx9.lab.example"]}
     bench.run("host_group.even", "host_group.update", {"hosts": [HOST]}, both)
     assert look(bench, "host_group.even") == {**full("host_group.even"), **both}
 
