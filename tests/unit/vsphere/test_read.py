@@ -86,11 +86,11 @@ def test_nfs_of_both_versions_and_no_vmfs() -> None:
     nas, volumes = vim.host.NasVolume, []
     volumes.append(mounted(nas(type="NFS", name="a", remoteHost="nas", remotePath="/a", capacity=0), "readOnly"))
     volumes.append(mounted(nas(type="NFS41", name="b", remoteHost="n1", remotePath="/b", capacity=0,
-                               remoteHostNames=["n1", "n2"]), "readWrite"))
+                               remoteHostNames=["n1", "n2"], securityType="SEC_KRB5I"), "readWrite"))
     volumes.append(mounted(vim.host.VmfsVolume(type="VMFS", name="c", capacity=0), "readWrite"))
     assert read(NFS, {"config.fileSystemVolume.mountInfo": volumes}) == {
-        "a": {"server": "nas", "path": "/a", "version": "3", "access": "readOnly"},
-        "b": {"server": "n1,n2", "path": "/b", "version": "4.1", "access": "readWrite"}}
+        "a": {"server": "nas", "path": "/a", "version": "3", "access": "readOnly", "security": "AUTH_SYS"},
+        "b": {"server": "n1,n2", "path": "/b", "version": "4.1", "access": "readWrite", "security": "SEC_KRB5I"}}
 
 
 def test_dns() -> None:
