@@ -408,7 +408,7 @@ def _step(catalog: Catalog, number: str, placed: _Placed, needs: tuple[str, ...]
           management: frozenset[Address]) -> Step:
     draft = placed.draft
     operation = catalog.operations[draft.operation]
-    marked = not placed.address.child_type or placed.address in management or operation.cuts == "storage"
+    marked = not placed.address.child_type or placed.address in management or operation.cuts != "management"
     inverse = None
     why = operation.irreversible
     lasting = why(draft.before, draft.after) if callable(why) else why

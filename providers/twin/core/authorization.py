@@ -21,6 +21,7 @@ _BY_ENTITY = (
     "Host.Inventory.CreateCluster", "Host.Inventory.DeleteCluster", "Host.Inventory.EditCluster",
     "Host.Inventory.MoveHost", "Host.Inventory.RemoveHostFromCluster", "Host.Inventory.RenameCluster",
     "Datastore.Rename", "Datastore.Delete", "Network.Delete", "VirtualMachine.Inventory.Unregister",
+    "Authorization.ModifyPermissions", "Global.SetCustomField",
 )
 _ADMIN_ID, _READ_ONLY_ID = -1, -2
 

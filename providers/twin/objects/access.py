@@ -159,7 +159,7 @@ class HostAccess(HostManager):
             if accessMode == usual:
                 config.access.modes.pop(principal, None)
             else:
-                config.access.modes[principal] = accessMode
+                config.access.modes[principal] = str(accessMode)
             admins = {name for name, mode in views.modes(running).items() if mode == views.ADMIN}
             left = (admins - {principal}) | ({principal} if accessMode == views.ADMIN else set())
             if not left - set(views.SYSTEM_USERS):
@@ -193,7 +193,7 @@ class HostAccess(HostManager):
             return
         console = baseline.service(running, "DCUI")
         with self.editing() as config:
-            config.access.lockdown = mode
+            config.access.lockdown = str(mode)
             baseline.set_service(config, "DCUI", console.policy, mode != STRICT)
 
     def _caller_stays(self, exceptions: list[str]) -> None:

@@ -19,6 +19,13 @@ def initial_password(call: Call) -> str:
     return _resolve(call, "initial_root_password") or ""
 
 
+def resolved(call: Call, value: object, what: str) -> str:
+    """The value of a secret. Raises StepFailed where it is no reference that can be resolved."""
+    if isinstance(value, SecretRef):
+        return call.secret(value)
+    raise StepFailed(f"{what} is not known", str(call.address), "set it to a secret(…) in the fleet file")
+
+
 def _resolve(call: Call, name: str) -> str | None:
     value = (call.after or {}).get(name) or call.declared.get(name)
     if isinstance(value, SecretRef):

@@ -56,6 +56,7 @@ class Bench:
     fleet: Fleet
     ids: dict[Address, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    resolve: Callable[[SecretRef], str] = lambda _: PASSWORD
 
     @property
     def house(self) -> Any:
@@ -67,7 +68,7 @@ class Bench:
         root = self.fleet.resources.get(address.root)
         attributes = declared if declared is not None else root.attributes if root else {}
         return Call(address, operation, before, after, dict(self.facts), attributes,
-                    lambda a: self.ids.get(a, ""), lambda _: PASSWORD, threading.Event(), time.time() + seconds)
+                    lambda a: self.ids.get(a, ""), self.resolve, threading.Event(), time.time() + seconds)
 
     def run(self, text: str, operation: str, before: Attrs | None = None, after: Attrs | None = None,
             **more: Any) -> dict[str, Any]:

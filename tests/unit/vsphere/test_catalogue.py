@@ -13,7 +13,8 @@ from providers.power import provider as power
 from providers.vsphere import provider
 from tests.unit.vsphere.kit import OPERATIONS
 
-IRREVERSIBLE = {"door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead",
+IRREVERSIBLE = {"certificate.refresh", "snmp.communities", "user.role", "user.update",
+                "door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead",
                 "fc.rescan", "nfs.unmount", "vmfs.create", "vmfs.scan"}
 CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 
@@ -21,11 +22,13 @@ CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 def test_the_catalogue_accepts_them() -> None:
     found = Catalog.of(provider.types(), [*boot.operations(), *power.operations()])
     assert list(found.types) == ["datacenter", "folder", "cluster", "host", "host_group", "vm_group", "drs_rule",
-                                 "dns", "ntp", "syslog", "vswitch",
+                                 "role", "permission", "custom_attribute", "custom_value", "license",
+                                 "dns", "ntp", "certificate", "syslog", "vswitch",
                                  "portgroup", "vmkernel", "tcpip_stack", "route", "ptp",
                                  "iscsi", "iscsi_port", "iscsi_target", "iscsi_static_target", "fc", "nfs", "vmfs",
                                  "option", "scratch", "core_dump", "module", "swap", "service",
-                                 "firewall", "power_policy", "vsan", "autostart"]
+                                 "firewall", "power_policy", "vsan", "snmp", "autostart",
+                                 "active_directory", "user", "lockdown"]
     order = [t.order for t in found.children()]
     assert order == sorted(order)
 
