@@ -190,6 +190,9 @@ class ResourceType:
     validate: Callable[[Attrs], Iterable[str]] | None = None  # rules across fields: a sentence for each breach
     facts: tuple[str, ...] = ()  # computed values kept in state
     tested: tuple[str, ...] = ("twin",)
+    # What a declared object needs of its host: (name, its attributes, what the host will have by type and name; of
+    # settings only what is declared) → what is wrong and what to do; None where nothing is.
+    fits: Callable[[str, Attrs, Mapping[tuple[str, str], Attrs]], tuple[str, str] | None] | None = None
     # Why a live object is dead (an export whose server is gone); "": it is not. One that nobody declares any more is
     # removed then, whoever made it.
     dead: Callable[[Attrs], str] | None = None

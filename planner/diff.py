@@ -431,6 +431,29 @@ class _Differ:
                     a.name: self.inputs.live.objects[a].attributes for a in live}
                 self.diagnostics.extend(rtype.check(found, existing))
         self._check_claims(root, program, changes)
+        self._check_fits(root, program, changes)
+
+    def _check_fits(self, root: Address, program: Program, changes: Sequence[Change]) -> None:
+        """What is declared must find on its host what it needs, once everything is done."""
+        concerned = [a for a in self.hanging.get(root, ()) if a in self.inputs.desired
+                     and self.catalog.types[a.rtype].fits is not None] if changes else []
+        if not concerned:
+            return
+        after: dict[tuple[str, str], Attrs] = dict(self._before(root, program))
+        for change in changes:
+            key = (change.address.rtype, change.address.name)
+            if change.action is Action.DELETE or (
+                    change.action is Action.FORGET and self.catalog.types[change.address.rtype].setting):
+                after.pop(key, None)
+            elif change.action is not Action.FORGET:
+                kept = {} if change.action is Action.REPLACE else after.get(key, {})
+                after[key] = {**kept, **(change.after or {})}
+        for address in concerned:
+            fits = self.catalog.types[address.rtype].fits
+            why = fits(address.name, self.inputs.desired[address].attributes, after) if fits is not None else None
+            if why is not None:
+                self.diagnostics.append(Diagnostic("error", "this does not fit its host", why[0], address=address,
+                                                   remedy=why[1]))
 
     def _check_claims(self, root: Address, program: Program, changes: Sequence[Change]) -> None:
         """Items that one object only may have: of a type, or of all types that draw on one pool."""

@@ -11,7 +11,7 @@ from planner.model import Attrs, StepFailed
 from planner.ports import Call
 from planner.schema import Field, computed, strings
 from providers.vsphere.tools import Tools, after, changed_item
-from providers.vsphere.types.iscsi import CLOSES, HBAS, OPENS, live_adapter, software
+from providers.vsphere.types.iscsi import CLOSES, HBAS, OPENS, live_adapter, needs_adapter, software
 
 _CUTS = "disks of this target lose their paths"
 _STORAGE = ("Host.Config.Storage",)
@@ -59,6 +59,7 @@ ISCSI_TARGET = ResourceType(
     label_doc="the portal's address: 10.0.30.10",
     paths=(HBAS,),
     read=read_dynamic,
+    fits=needs_adapter,
     operations=(
         Operation("iscsi_target.add", "HostStorageSystem.AddInternetScsiSendTargets", "create",
                   "Ask this portal for targets.", add_dynamic, ("port",), inverse="iscsi_target.remove",
@@ -159,6 +160,7 @@ ISCSI_STATIC_TARGET = ResourceType(
     label_doc="the target's name: iqn.2001-05.com.example:array1",
     paths=(HBAS,),
     read=read_static,
+    fits=needs_adapter,
     validate=validate,
     operations=(
         Operation("iscsi_static_target.add", "HostStorageSystem.AddInternetScsiStaticTargets", "create",
