@@ -1,4 +1,4 @@
-"""Access to hosts and to vCenter: each operation against the twin, back to exactly what was; what is refused, and how."""
+"""Access to hosts and to vCenter: operations against the twin, back to exactly what was; what is refused, and how."""
 
 from __future__ import annotations
 
