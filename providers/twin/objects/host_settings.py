@@ -85,7 +85,7 @@ class VsanSystem(HostManager):
     def update(self, config: Any) -> None:
         self.host.open()
         for name in field_types(type(config)):
-            if getattr(config, name) not in (None, []) and name not in ("enabled", "hostSystem", "clusterInfo"):
+            if name not in ("enabled", "hostSystem", "clusterInfo") and getattr(config, name) not in (None, []):
                 raise vmodl.fault.NotSupported(msg=f"The twin does not simulate VsanHostConfigInfo.{name}")
         if config.hostSystem is not None and self.world.resolve(config.hostSystem) is not self.host and \
                 config.hostSystem._moId != self.host.moid:
