@@ -161,6 +161,16 @@ def _list(attributes: Attrs | None, key: str) -> list[Any]:
 # --- what has to come before what -------------------------------------------------------------------------
 
 
+def _vacated(catalog: Catalog, parts: Sequence[Placed], index: int, moving: set[int],
+             movers: Mapping[Address, Standing]) -> set[int]:
+    """The moves that free what this step takes, and one object only may have (a standard port group's adapter)."""
+    p = parts[index]
+    rtype = catalog.types[p.address.rtype]
+    taken = {p.address.root.under(sibling, str((p.draft.after or {}).get(field)))
+             for field, sibling in rtype.siblings.items() if field in rtype.distinct}
+    return {i for i in moving if i != index and taken & (movers[parts[i].address].before)}
+
+
 def _needs(catalog: Catalog, parts: Sequence[Placed], standing: Mapping[Address, Standing],
            movers: Mapping[Address, Standing], late: set[Item]) -> dict[int, set[int]]:
     needs: dict[int, set[int]] = {index: set() for index in range(len(parts))}
@@ -180,6 +190,7 @@ def _needs(catalog: Catalog, parts: Sequence[Placed], standing: Mapping[Address,
                 needs[index].add(mover)
         if p.draft.before is None or index in moving:  # made, or moved: after what it then stands on
             stands = standing.get(p.address, Standing(frozenset(), frozenset()))
+            needs[index] |= _vacated(catalog, parts, index, moving, movers)
             needs[index] |= {i for i, below in enumerate(parts) if below.address in stands.after
                              and below.draft.after is not None and not claimed[i] & late and not released[i] & late}
     return needs

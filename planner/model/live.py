@@ -65,6 +65,7 @@ class LiveHost:
     problems: tuple[str, ...] = ()  # e.g. "host profile attached"
     mates: tuple[Mate, ...] = ()  # hosts of its cluster that are out; only where all hosts were read
     guests: tuple[tuple[str, str], ...] = ()  # VM, and a host name or address of its guest, as far as its tools tell
+    switches: tuple[str, ...] = ()  # distributed switches that count it among their hosts: addresses as text
 
 
 @dataclass(frozen=True, slots=True)

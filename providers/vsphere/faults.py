@@ -24,6 +24,7 @@ _REMEDIES = {
     "DuplicateName": "something of this name exists already: plan again to adopt it, or choose another name",
     "SSLVerifyFault": "the host shows another certificate than its birth did, so it has booted since: `fleet resume` "
                       "boots it again, and takes its new birth",
+    "ConcurrentAccess": "something else changed it at the same moment, and nothing was done: resume",
     "InvalidLogin": "check `root_password`",
     "HostNotConnected": "vCenter has lost the host: plan again",
 }
@@ -40,6 +41,8 @@ def fault_text(fault: Any) -> str:
     texts += [getattr(each, "message", None) or "" for each in getattr(fault, "faultMessage", None) or ()]
     if fault_name(fault) == "NoPermission":
         texts.append(f"privilege {getattr(fault, 'privilegeId', '') or '?'}")
+    for each in getattr(fault, "hostFault", None) or ():  # of a distributed switch's call: what each host said
+        texts.append(f"{fault_name(each.fault)}: {fault_text(each.fault)}")
     return "; ".join(dict.fromkeys(t.strip() for t in texts if t.strip()))
 
 

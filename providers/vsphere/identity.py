@@ -58,6 +58,7 @@ class Inventory:
     matched: dict[Address, str] = field(default_factory=dict)  # address → MoRef
     standard: frozenset[str] = frozenset()  # the folders that every datacenter has
     addresses: dict[str, Address] = field(default_factory=dict)  # the reverse
+    by_uuid: Mapping[str, str] = field(default_factory=dict)  # of distributed switches: UUID → MoRef
 
     def match(self, wants: Iterable[Want]) -> None:
         """Find every wanted container; parents first, whatever the order of `wants`."""
@@ -88,6 +89,11 @@ class Inventory:
 
     def _parent(self, address: Address, attributes: Attrs, find: Any) -> str:
         """MoRef of the container that the attributes say; "" where it does not exist (yet)."""
+        if address.type == "distributed_portgroup":  # beside its switch
+            switch = attributes.get("switch")
+            found = self.containers.get(str(find(Address.parse(switch)))) if isinstance(switch, str) and switch and \
+                not switch.startswith("path:") else None
+            return found.parent if found is not None else ""
         above = attributes.get("parent") if address.type == "folder" else attributes.get("folder")
         if isinstance(above, str) and above:
             return "" if above.startswith("path:") else str(find(Address.parse(above)))
@@ -97,7 +103,8 @@ class Inventory:
         if not isinstance(datacenter, str) or not datacenter or datacenter.startswith("path:"):
             return ""
         found = self.containers.get(str(find(Address.parse(datacenter))))
-        place = KINDS[str(attributes.get("kind") or "host")] if address.type == "folder" else "hostFolder"
+        place = KINDS[str(attributes.get("kind") or "host")] if address.type == "folder" else \
+            "networkFolder" if address.type == "distributed_switch" else "hostFolder"
         return str(found.props[place]._moId) if found is not None and place in found.props else ""
 
     # --- what live says about a container -----------------------------------------------------------------
@@ -125,13 +132,27 @@ class Inventory:
         found: dict[str, Any] = {"name": unquoted(here.name)}
         if here.type == "folder":
             found["kind"] = self._kind(here)
+        if here.type == "distributed_portgroup":
+            found.update(_port_group(here.props), switch=self.reference(_moid(here.props, "distributedVirtualSwitch")))
+            return found
         if here.parent in self.standard:
             found["datacenter"] = self.reference(self.containers[here.parent].parent)
         elif here.parent != self.root:
             found["parent" if here.type == "folder" else "folder"] = self.reference(here.parent)
         if here.type == "cluster" and here.props.get("configurationEx") is not None:
             found.update(settings(here.props, here.props.get("failover")))
+        if here.type == "distributed_switch" and here.props.get("config") is not None:
+            from providers.vsphere.dvs.settings import settings as of_switch
+
+            found.update(of_switch(here.props["config"]), stale=list(here.props.get("stale") or ()))
         return found
+
+    def members(self, moid: str) -> list[str]:
+        """How a fleet file refers to the distributed switches that count this host as theirs; of those read whole."""
+        return sorted(self.reference(switch) for switch, here in self.containers.items()
+                      if here.type == "distributed_switch" and here.props.get("config") is not None
+                      and any(m.config.host is not None and m.config.host._moId == moid
+                              for m in here.props["config"].host or ()))
 
     def _kind(self, folder: Container) -> str:
         moid = folder.moid
@@ -144,16 +165,31 @@ class Inventory:
                      if place in above.props and above.props[place]._moId == moid), "host")
 
     def undeclared(self) -> list[str]:
-        """Paths of containers that nobody declared."""
-        return sorted(self.path(moid) for moid in self.containers
-                      if moid not in self.addresses and moid not in self.standard)
+        """Paths of containers that nobody declared; a switch's own group of uplinks is part of it."""
+        return sorted(self.path(moid) for moid, here in self.containers.items()
+                      if moid not in self.addresses and moid not in self.standard
+                      and not here.props.get("config.uplink"))
 
 
 def inventory(root: str, rows: Iterable[Container]) -> Inventory:
     containers = {row.moid: row for row in rows if row.moid != root}
     standard = frozenset(str(row.props[place]._moId) for row in containers.values() if row.type == "datacenter"
                          for place in KINDS.values() if place in row.props)
-    return Inventory(root, containers, standard=standard)
+    uuids = {str(row.props["uuid"]): row.moid for row in containers.values()
+             if row.type == "distributed_switch" and "uuid" in row.props}
+    return Inventory(root, containers, standard=standard, by_uuid=uuids)
+
+
+def _port_group(props: Mapping[str, Any]) -> dict[str, Any]:
+    from providers.vsphere.types.distributed_portgroup import settings
+
+    return settings(props["config"]) if props.get("config") is not None else {}
+
+
+def _moid(props: Mapping[str, Any], name: str) -> str:
+    """MoRef that a configuration names."""
+    found = getattr(props.get("config"), name, None)
+    return str(found._moId) if found is not None else ""
 
 
 # --- hosts ------------------------------------------------------------------------------------------------

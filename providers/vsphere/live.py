@@ -29,6 +29,7 @@ from providers.vsphere.paths import (
     LOOKS,
     NAMED,
     READERS,
+    REFERRING,
     Names,
     Paths,
     gathered,
@@ -36,6 +37,7 @@ from providers.vsphere.paths import (
     union,
     wanted_names,
 )
+from providers.vsphere.placing import placed
 from providers.vsphere.problems import find_problems
 from providers.vsphere.resolve import Resolver, class_of, host_row
 from providers.vsphere.types import option
@@ -79,8 +81,9 @@ class LiveReader:
             return self._collector.many(hosts, *paths)
         return self._collector.below(self._link.content.rootFolder, {class_of("host"): paths})
 
-    def child(self, host: Any, rtype: str, name: str) -> Attrs | None:
+    def child(self, host: Any, address: Address) -> Attrs | None:
         """One object on one host, read narrowly; None where the host does not have it."""
+        rtype, name = address.child_type, address.name
         paths = paths_for({rtype: {name}}, status=False)
         probe = Paths((*paths.plain, "runtime.connectionState", "config.product"), paths.keyed)
         rows = self.rows(probe, [host])
@@ -88,7 +91,14 @@ class LiveReader:
         if why:
             raise ReadFailed("this host cannot be read", why)
         names = frozenset({name})
-        return READERS[rtype]({**rows[0].props, **self.asked(rtype, rows[0], names)}, names).get(name)
+        found = READERS[rtype]({**rows[0].props, **self.asked(rtype, rows[0], names)}, names)
+        return self.placed(rtype, address.root, found).get(name)
+
+    def placed(self, rtype: str, root: Address, found: Mapping[str, Attrs]) -> Mapping[str, Attrs]:
+        """References of objects on a host as addresses, and their labels."""
+        if rtype not in REFERRING:
+            return found
+        return placed(CHILDREN[rtype], root, found, self._resolver.containers(fresh=False), self._resolver.labels)
 
     def asked(self, rtype: str, row: Row, names: frozenset[str]) -> Mapping[str, Any]:
         """What reading these children needs beside properties. Raises faults, and ReadFailed."""
@@ -265,7 +275,7 @@ class _Build:
             status["build"], status["in_maintenance"], tuple(v.name for v in vms if not v.name.startswith(OWN_VMS)),
             management_ip(row.props), problems, tuple(
                 mate for moid, mate in self._out.get(host_row(row).parent, ()) if moid != row.moid),
-            tuple((v.name, each) for v in vms for each in v.guest))
+            tuple((v.name, each) for v in vms for each in v.guest), tuple(self._inventory.members(row.moid)))
         why = unreadable(row)
         if why:
             self.unread[address] = why
@@ -289,7 +299,8 @@ class _Build:
                                    for n in names or ())
                 continue
             props = {**row.props, **asked} if asked else row.props
-            for name, attributes in read(props, frozenset(names or ())).items():
+            found = self._reader.placed(rtype, address, read(props, frozenset(names or ())))
+            for name, attributes in found.items():
                 child = Address(address.type, address.label, address.key, rtype, "" if singleton else name)
                 self.objects[child] = LiveObject(child, attributes)
                 if not names or name not in names:

@@ -14,6 +14,9 @@ STATUS = ("name", "parent", "summary.hardware.uuid", "config.network.pnic", "run
           "runtime.inMaintenanceMode", "runtime.bootTime", "config.product", "vm")
 CHILDREN: Mapping[str, ResourceType] = {t.name: t for t in TYPES if t.parent == "host"}
 READERS = {name: t.read for name, t in CHILDREN.items() if t.read is not None}
+KNOWN_BY: Mapping[str, ResourceType] = {name: t for name, t in CHILDREN.items() if t.known_by}
+REFERRING = frozenset(name for name, t in CHILDREN.items()
+                      if any(f.kind == "ref" or f.to for f in t.fields.values()))
 LOOKS = {t.name: t.look for t in TYPES if t.look is not None}
 NAMED = tuple(name for name, t in CHILDREN.items() if not t.setting)
 

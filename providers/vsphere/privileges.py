@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from planner.model import Address, Diagnostic, FleetError, Step
 from providers.vsphere.types import TYPES
 
 
-def needed(steps: Iterable[Step]) -> dict[Address, set[str]]:
-    """Root → privileges that its steps, and undoing them, need. Steps at a host's own door need none of vCenter's."""
+def needed(steps: Iterable[Step], named: Callable[[Address], str] = lambda _address: "") -> dict[Address, set[str]]:
+    """Root → privileges that its steps, and undoing them, need. Steps at a host's own door need none of vCenter's.
+
+    `named`: the root that an object on a host stands for there (a distributed switch); its privileges are asked there.
+    """
     by_name = {o.name: o.privileges for t in TYPES for o in t.operations}
     wanted: dict[Address, set[str]] = {}
     for step in steps:
         names = [step.operation, *([step.inverse.operation] if step.inverse else [])]
         for name in names:
-            if privileges := by_name.get(name):
-                wanted.setdefault(step.address.root, set()).update(privileges)
+            for privilege in by_name.get(name, ()):
+                there = named(step.address) if privilege.startswith("DVSwitch.") else ""
+                root = Address.parse(there) if there and not there.startswith("path:") else step.address.root
+                wanted.setdefault(root, set()).add(privilege)
     return wanted
 
 

@@ -11,17 +11,33 @@ from planner.ports import Call
 from providers.vsphere.collector import Collector, Row
 from providers.vsphere.identity import Container, HostRow, Inventory, Want, inventory, match_hosts
 from providers.vsphere.link import Link
-from providers.vsphere.paths import LOOKS
+from providers.vsphere.paths import KNOWN_BY, LOOKS
+from providers.vsphere.placing import Labels
+from providers.vsphere.tools import unquoted
 
-ROOTS = {"datacenter": "Datacenter", "folder": "Folder", "cluster": "ClusterComputeResource", "host": "HostSystem"}
+ROOTS = {"datacenter": "Datacenter", "folder": "Folder", "cluster": "ClusterComputeResource", "host": "HostSystem",
+         "distributed_switch": "VmwareDistributedVirtualSwitch", "distributed_portgroup": "DistributedVirtualPortgroup"}
 """Resource type → managed object type."""
+OTHERS = {"DistributedVirtualSwitch": "distributed_switch"}
+"""Managed object types that a server may show in place of those."""
+STALE_OF = ("DistributedVirtualSwitch", "VmwareDistributedVirtualSwitch")
 IDENTITY = ("name", "parent", "summary.hardware.uuid", "config.network.pnic")
 
 
 def class_of(rtype: str) -> Any:
+    from pyVmomi.VmomiSupport import GetWsdlType
+
+    return GetWsdlType("urn:vim25", ROOTS[rtype])
+
+
+def distributed(types: set[str]) -> dict[Any, tuple[str, ...]]:
+    """What is read of distributed switches and port groups: whole configurations only where such are managed."""
     from pyVmomi import vim
 
-    return getattr(vim, ROOTS[rtype])
+    switch = ("config",) if "distributed_switch" in types else ()
+    group = ("config",) if "distributed_portgroup" in types else ()
+    return {vim.DistributedVirtualSwitch: ("name", "parent", "uuid", *switch),
+            vim.dvs.DistributedVirtualPortgroup: ("name", "parent", "config.uplink", *group)}
 
 
 def host_row(row: Row) -> HostRow:
@@ -45,6 +61,8 @@ class Resolver:
         self._wants: dict[Address, Want] = {}
         self._looked: dict[Address, tuple[Attrs, ...]] = {}  # roots that are no entities
         self._inventory: Inventory | None = None
+        self._classes: dict[str, Any] = {}  # MoRef → type, where the server shows another one than ours
+        self.labels = Labels()
         self.learn(fleet, {})
 
     def learn(self, fleet: Fleet, state: Mapping[Address, StateResource]) -> None:
@@ -63,6 +81,7 @@ class Resolver:
         with self._lock:
             self._wants.update(wants)
             self._looked.update(looked)
+            self.labels.learn(KNOWN_BY, fleet, state)
 
     def wants(self, addresses: Iterable[Address]) -> list[Want]:
         return [self._wants[a] for a in addresses if a in self._wants]
@@ -100,9 +119,11 @@ class Resolver:
 
     # --- what is known ------------------------------------------------------------------------------------
 
-    def keep(self, address: Address, moid: str) -> None:
+    def keep(self, address: Address, moid: str, kind: Any = None) -> None:
         with self._lock:
             self._known[address] = moid
+            if kind is not None and kind is not class_of(address.type):
+                self._classes[moid] = kind
             if address.type != "host":
                 self._inventory = None  # a new container: read again when one is looked for
 
@@ -114,7 +135,7 @@ class Resolver:
             self._known.pop(address.root, None)
 
     def obj(self, address: Address, moid: str) -> Any:
-        return class_of(address.type)(moid, self._link.stub)
+        return (self._classes.get(moid) or class_of(address.type))(moid, self._link.stub)
 
     def manager(self, host: Any, name: str) -> Any:
         """A host's manager object. Raises ReadFailed where the host has none of that name."""
@@ -246,11 +267,14 @@ class Resolver:
             vim.Datacenter: ("name", "parent", "hostFolder", "vmFolder", "datastoreFolder", "networkFolder"),
             vim.Folder: ("name", "parent"),
             vim.ClusterComputeResource: ("name", "parent", "configurationEx", "summary"),
+            **distributed({a.type for a in self._wants} | ({extra.address.type} if extra else set())),
         }
-        kinds = {wire: rtype for rtype, wire in ROOTS.items()}
+        kinds = OTHERS | {wire: rtype for rtype, wire in ROOTS.items()}
         root = self._link.content.rootFolder
         found = self._collector.below(root, wanted)
+        self._classes.update({r.moid: type(r.obj) for r in found if type(r.obj)._wsdlName in OTHERS})
         self._name_failover_hosts(found)
+        self._name_stale_members(found)
         rows = [Container(r.moid, kinds[type(r.obj)._wsdlName], str(r.props.get("name", r.moid)),
                           _moid(r.props.get("parent")), r.props) for r in found]
         made = inventory(str(root._moId), rows)
@@ -266,6 +290,19 @@ class Resolver:
             self._inventory = made
         return made
 
+    def _name_stale_members(self, rows: Iterable[Row]) -> None:
+        """Under "stale": members of distributed switches that do not respond, and that nobody declared here."""
+        switches = [(row, [m.config.host for m in row.props["config"].host or () if m.config.host is not None])
+                    for row in rows if type(row.obj)._wsdlName in STALE_OF and row.props.get("config") is not None]
+        hosts = {h._moId: h for _, members in switches for h in members}
+        ours = {str(a.get("name", "")).lower() for w in self._wants.values() if w.address.type == "host"
+                for a in w.attributes}
+        gone = {r.moid: unquoted(str(r.props.get("name", r.moid)))
+                for r in self._collector.many(hosts.values(), "name", "runtime.connectionState")
+                if str(r.props.get("runtime.connectionState")) == "notResponding"}
+        for row, members in switches:
+            names = (gone.get(h._moId, "") for h in members)
+            row.props["stale"] = sorted(n for n in names if n and n.lower() not in ours)
 
     def _name_failover_hosts(self, rows: Iterable[Row]) -> None:
         """Clusters name the hosts that stand by as MoRefs: their names, under "failover"."""

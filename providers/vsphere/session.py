@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from planner.catalog import Operation
@@ -30,6 +30,7 @@ from providers.vsphere.link import Link
 from providers.vsphere.live import LiveReader, host_status
 from providers.vsphere.paths import LOOKS, STATUS, Paths
 from providers.vsphere.resolve import Resolver
+from providers.vsphere.turns import Turns
 from providers.vsphere.types import TYPES
 
 LOOK_SECONDS = 5.0
@@ -58,6 +59,7 @@ class VsphereSession:
         self._resolver = Resolver(link, self._collector, fleet)
         self._reader = LiveReader(link, self._collector, self._resolver, coexist=coexist)
         self._restarted: set[Address] = set()
+        self._turns = Turns()
 
     @property
     def instance(self) -> str:
@@ -114,7 +116,7 @@ class VsphereSession:
             return self._status(call, host)
         if host is None:
             raise ReadFailed("vCenter does not know this host", str(call.address.root))
-        return self._reader.child(host, call.address.child_type, call.address.name)
+        return self._reader.child(host, call.address)
 
     def _container(self, call: Call, found: Any) -> Attrs | None:
         if found is None:
@@ -173,7 +175,7 @@ class VsphereSession:
 
     def prepare(self, steps: Sequence[Step]) -> None:
         """Raises FleetError naming every privilege that the planned operations need and this user lacks."""
-        wanted = privileges.needed(steps)
+        wanted = privileges.needed(steps, self._resolver.labels.value)
         if not wanted:
             return
         try:
@@ -193,7 +195,7 @@ class VsphereSession:
             return self._resolver.obj(address, known)
         for want in self._resolver.wants([address]):
             for attributes in want.attributes:
-                for name in ("cluster", "folder", "parent", "datacenter"):
+                for name in ("cluster", "folder", "parent", "switch", "datacenter"):
                     text = attributes.get(name)
                     if isinstance(text, str) and text and not text.startswith("path:"):
                         return self._nearest(Address.parse(text))
@@ -270,7 +272,13 @@ class VsphereSession:
         return self._resolver.find(address, call)
 
     def keep(self, address: Address, obj: Any) -> None:
-        self._resolver.keep(address, str(obj._moId))
+        self._resolver.keep(address, str(obj._moId), type(obj))
+
+    def known(self, call: Call, field: str) -> str:
+        return self._resolver.labels.value(call.address)
+
+    def turn(self, obj: Any, call: Call) -> AbstractContextManager[None]:
+        return self._turns.of(str(obj._moId), self._clock, call)
 
     def forget(self, address: Address) -> None:
         self._resolver.forget(address)

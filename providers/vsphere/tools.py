@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from planner.model import Address, Attrs, StepFailed
@@ -51,6 +52,12 @@ class Tools(Protocol):
 
     def wait(self, task: Any, call: Call) -> Any:
         """Wait for a task; its result. Raises StepFailed with the task's fault."""
+
+    def known(self, call: Call, field: str) -> str:
+        """The recorded or declared reference by which live knows the call's object (a membership's switch)."""
+
+    def turn(self, obj: Any, call: Call) -> AbstractContextManager[None]:
+        """Reconfigure this object alone: one step of this process at a time, from reading its version to the end."""
 
     def keep(self, address: Any, obj: Any) -> None:
         """Remember the managed object that was just made for an address."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from planner.model import Action, Attrs, Change, Diagnostic
+from providers.vsphere.dvs.adapters import distributed
 from providers.vsphere.ip_rules import gateway_problems, ipv6_problems
 
 
@@ -18,9 +19,11 @@ def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[
     AddVirtualNic refuses a second adapter on one port group.
     """
     leaving = {c.address.name for c in changes if c.action in (Action.DELETE, Action.REPLACE)}
+    moving = {c.address.name for c in changes if c.action is Action.UPDATE and "portgroup" in (c.after or {})}
     taken = {_number(name) for name in existing if name not in leaving}
     made = [c for c in changes if c.action in (Action.CREATE, Action.REPLACE)]
-    on = {a.get("portgroup"): name for name, a in existing.items() if name not in leaving}
+    on = {a.get("portgroup"): name for name, a in existing.items() if name not in leaving | moving}
+    on |= {(c.after or {})["portgroup"]: c.address.name for c in changes if c.address.name in moving - leaving}
     for change in sorted(made, key=lambda c: _number(c.address.name)):
         lowest = next(n for n in range(len(taken) + 1) if n not in taken)
         taken.add(lowest)
@@ -28,7 +31,8 @@ def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[
             yield Diagnostic("error", "a new VMkernel adapter needs an address", "neither `dhcp: true` nor `ip` is set",
                              address=change.address, remedy="set `ip` and `netmask`, or `dhcp: true`")
         portgroup = (change.after or {}).get("portgroup")
-        if portgroup and on.setdefault(portgroup, change.address.name) != change.address.name:
+        if portgroup and not distributed(portgroup) and \
+                on.setdefault(portgroup, change.address.name) != change.address.name:
             yield Diagnostic(
                 "error", "this port group has a VMkernel adapter already",
                 f"{portgroup!r} carries {on[portgroup]}; AddVirtualNic would fail with AlreadyExists",

@@ -97,7 +97,7 @@ def _revive(given: ProgramInput, live: LiveHost) -> Program:
         remedy="make sure that they run elsewhere, or nowhere: if the host still runs, booting it ends them")
     stage, keep = image.staging(given) if image.replaced(given) and not up else (None, None)
     boot = (wait(declared),) if up else _boot(given, stage)
-    head = (*boot, *_door(given), DISCONNECT, RECONNECT, *unstage(given), *_move(given.change))
+    head = (*boot, *_door(given), DISCONNECT, RECONNECT, *_left_behind(live), *unstage(given), *_move(given.change))
     tail = (tail[0], *((keep,) if keep else ()), *tail[1:])
     return Program(head, tail, reset=True, window=True, reborn=True,
                    diagnostics=(*((ends,) if live.vms and not up else ()), *notes(given)))
@@ -106,6 +106,11 @@ def _revive(given: ProgramInput, live: LiveHost) -> Program:
 def _entered(facts: Attrs) -> bool:
     """Whether maintenance mode is fleet's own, of a configuration that was not completed, and no person's."""
     return bool(facts.get("door_maintenance"))
+
+
+def _left_behind(live: LiveHost) -> tuple[Draft, ...]:
+    """Distributed switches go on counting a host among theirs that has lost its part of them by its reboot."""
+    return tuple(Draft("host.leave_switch", {"member_of": switch}, {"member_of": ""}) for switch in live.switches)
 
 
 def _move(change: Change) -> tuple[Draft, ...]:
@@ -141,7 +146,7 @@ def _roll(given: ProgramInput, live: LiveHost) -> Program:
     stays = live.in_maintenance and not _entered(given.facts)
     enter = () if live.in_maintenance else (image.EVACUATE,)
     head = (*enter, stage, *image.restart(given), wait(given.change.after or {}), *_door(given), DISCONNECT, RECONNECT,
-            *_move(given.change))
+            *_left_behind(live), *_move(given.change))
     tail = (image.verified(given, VERIFY_KEPT if stays else VERIFY), keep)
     return Program(head, tail if stays else (*tail, EXIT), reset=True, window=True, roll=image.roll(given, live),
                    reborn=reborn(live, given.facts),

@@ -10,9 +10,12 @@ from providers.vsphere.types.cluster import CLUSTER
 from providers.vsphere.types.core_dump import CORE_DUMP
 from providers.vsphere.types.custom_attribute import CUSTOM_ATTRIBUTE, CUSTOM_VALUE
 from providers.vsphere.types.datacenter import DATACENTER
+from providers.vsphere.types.distributed_portgroup import DISTRIBUTED_PORTGROUP
+from providers.vsphere.types.distributed_switch import DISTRIBUTED_SWITCH
 from providers.vsphere.types.dns import DNS
 from providers.vsphere.types.drs_group import HOST_GROUP, VM_GROUP
 from providers.vsphere.types.drs_rule import DRS_RULE
+from providers.vsphere.types.dvs import DVS
 from providers.vsphere.types.fc import FC
 from providers.vsphere.types.firewall import FIREWALL
 from providers.vsphere.types.folder import FOLDER
@@ -45,9 +48,9 @@ from providers.vsphere.types.vsan import VSAN
 from providers.vsphere.types.vswitch import VSWITCH
 
 TYPES: tuple[ResourceType, ...] = (
-    DATACENTER, FOLDER, CLUSTER, HOST, HOST_GROUP, VM_GROUP, DRS_RULE,
+    DATACENTER, FOLDER, CLUSTER, DISTRIBUTED_SWITCH, DISTRIBUTED_PORTGROUP, HOST, HOST_GROUP, VM_GROUP, DRS_RULE,
     ROLE, PERMISSION, CUSTOM_ATTRIBUTE, CUSTOM_VALUE, LICENSE,
-    DNS, NTP, CERTIFICATE, SYSLOG, VSWITCH, PORTGROUP, VMKERNEL, TCPIP_STACK, ROUTE, PTP, ISCSI, ISCSI_PORT,
+    DNS, NTP, CERTIFICATE, SYSLOG, VSWITCH, PORTGROUP, DVS, VMKERNEL, TCPIP_STACK, ROUTE, PTP, ISCSI, ISCSI_PORT,
     ISCSI_TARGET, ISCSI_STATIC_TARGET, FC, NFS, VMFS, OPTION, SCRATCH, CORE_DUMP,
     MODULE, SWAP, SERVICE, FIREWALL, POWER_POLICY, VSAN, SNMP, AUTOSTART,
     ACTIVE_DIRECTORY, USER, LOCKDOWN,

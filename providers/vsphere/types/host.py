@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.catalog import Operation, ResourceType
 from planner.schema import Field, boolean, reference, secret, string
+from providers.vsphere.dvs import membership
 from providers.vsphere.host import door
 from providers.vsphere.host import operations as do
 from providers.vsphere.host.install import validate
@@ -83,6 +84,11 @@ HOST = ResourceType(
                   "Reconnect the reborn host; statistics, alarms and permissions stay.", do.reconnect,
                   irreversible=_STAYS, observe=do.observe_reconnected, birth="taken",
                   privileges=("Host.Config.Connection",)),
+        Operation("host.leave_switch", "VmwareDistributedVirtualSwitch.ReconfigureDvs_Task", "act",
+                  "Take the reborn host, which has lost its part of the distributed switch, out of it.",
+                  membership.leave, irreversible="what the host had of the switch went with its reboot; declared, it "
+                  "joins again", observe=membership.observe, settles={"member_of": None},
+                  privileges=("Host.Config.Network",)),
         Operation("host.enter_maintenance", "HostSystem.EnterMaintenanceMode_Task", "act",
                   "Enter maintenance mode: running VMs are moved away.", do.enter_maintenance,
                   inverse="host.exit_maintenance", disruptive="moves running VMs to other hosts",

@@ -1,4 +1,4 @@
-"""VMkernel adapter on a port group of a standard switch, with its service tags."""
+"""VMkernel adapter on a port group of a standard or a distributed switch, with its service tags."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import Field, boolean, integer, string, strings
+from providers.vsphere.dvs.adapters import connect, cuts_move, in_place, migrate, port_group
 from providers.vsphere.ip_rules import DEFAULT, IPV6, gateways, read_ipv6, set_gateways, set_ipv6
 from providers.vsphere.tools import Tools, after, changed_item, editable, need, pick
 from providers.vsphere.types.vswitch import mtu_shrinks
@@ -35,7 +36,7 @@ def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
 def _attributes(vnic: Any, tags: Mapping[str, list[str]]) -> Attrs:
     spec, ip = vnic.spec, vnic.spec.ip
     services: Any = sorted(tags.get(vnic.device, ()))
-    return {"portgroup": vnic.portgroup or "", "dhcp": bool(ip and ip.dhcp), "ip": (ip and ip.ipAddress) or "",
+    return {"portgroup": port_group(vnic), "dhcp": bool(ip and ip.dhcp), "ip": (ip and ip.ipAddress) or "",
             "netmask": (ip and ip.subnetMask) or "", "mtu": int(spec.mtu or 1500),
             "gateway": gateways(spec)[0], "ipv6": read_ipv6(spec), "stack": str(spec.netStackInstanceKey or DEFAULT),
             "services": services}
@@ -67,7 +68,8 @@ def add(tools: Tools, call: Call) -> None:
     wanted = after(call)
     spec = vim.host.VirtualNic.Specification(ip=_ip(wanted), mtu=1500, netStackInstanceKey=wanted.get("stack"))
     _rest(spec, wanted)
-    made = tools.manager(call, "networkSystem").AddVirtualNic(portgroup=wanted["portgroup"], nic=spec)
+    group = connect(tools, call, spec, str(wanted["portgroup"]))
+    made = tools.manager(call, "networkSystem").AddVirtualNic(portgroup=group, nic=spec)
     if made != call.address.name:
         raise StepFailed("the host gave the new VMkernel adapter another name",
                          f"{call.address.name} was declared, {made} was made on {wanted['portgroup']}",
@@ -115,7 +117,9 @@ VMKERNEL = ResourceType(
     parent="host",
     order=7,
     fields={
-        "portgroup": Field("string", "The port group of this host that it is on.", required=True, replace=True),
+        "portgroup": Field("string", "The port group of this host that it is on, or a distributed one: "
+                           "${distributed_portgroup.LABEL}. To or from a distributed one it moves in place.",
+                           required=True, replace=True, to=("distributed_portgroup",)),
         "dhcp": boolean("Whether its address comes from DHCP.", default=False),
         "ip": string("Its IPv4 address.", check="ipv4"),
         "netmask": string("Its subnet mask.", check="netmask"),
@@ -127,6 +131,8 @@ VMKERNEL = ResourceType(
         "services": strings("Services that use it.", unordered=True, enum=tuple(sorted(NIC_TYPES))),
     },
     siblings={"portgroup": "portgroup", "stack": "tcpip_stack"},
+    over={"portgroup": ("switch", "dvs")},
+    moves={"portgroup": in_place},
     within={"mtu": "vswitch"},
     unique=("ip",),
     distinct=("portgroup",),  # AddVirtualNic refuses a second one: AlreadyExists
@@ -147,6 +153,10 @@ VMKERNEL = ResourceType(
         Operation("vmkernel.update", "HostNetworkSystem.UpdateVirtualNic", "update",
                   "Set addresses, gateways and MTU; the rest of it stays.", update, _SET,
                   inverse="vmkernel.update", disruptive=cuts, early=mtu_shrinks, privileges=("Host.Config.Network",)),
+        Operation("vmkernel.migrate", "HostNetworkSystem.UpdateVirtualNic", "update",
+                  "Move the adapter to another port group, of another kind of switch; the rest of it stays.", migrate,
+                  ("portgroup",), inverse="vmkernel.migrate", disruptive=cuts_move,
+                  privileges=("Host.Config.Network",)),
         Operation("vmkernel.deselect", "HostVirtualNicManager.DeselectVnicForNicType", "remove_item",
                   "Take a service off the adapter.", deselect, ("services",), inverse="vmkernel.select",
                   disruptive=cuts_tag, privileges=("Host.Config.Network",)),

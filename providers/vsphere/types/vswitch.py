@@ -158,6 +158,7 @@ VSWITCH = ResourceType(
     },
     validate=validate,
     distinct=("uplinks",),
+    pool={"uplinks": "physical NIC"},
     label_doc="the switch's name",
     paths=(PATH,),
     read=read,

@@ -13,7 +13,8 @@ from providers.power import provider as power
 from providers.vsphere import provider
 from tests.unit.vsphere.kit import OPERATIONS
 
-IRREVERSIBLE = {"certificate.refresh", "snmp.communities", "user.role", "user.update",
+IRREVERSIBLE = {"distributed_switch.clean", "distributed_switch.upgrade", "host.leave_switch",
+                "certificate.refresh", "snmp.communities", "user.role", "user.update",
                 "door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead",
                 "fc.rescan", "nfs.unmount", "vmfs.create", "vmfs.scan"}
 CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
@@ -21,10 +22,11 @@ CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 
 def test_the_catalogue_accepts_them() -> None:
     found = Catalog.of(provider.types(), [*boot.operations(), *power.operations()])
-    assert list(found.types) == ["datacenter", "folder", "cluster", "host", "host_group", "vm_group", "drs_rule",
+    assert list(found.types) == ["datacenter", "folder", "cluster", "distributed_switch", "distributed_portgroup", "host",
+                                 "host_group", "vm_group", "drs_rule",
                                  "role", "permission", "custom_attribute", "custom_value", "license",
                                  "dns", "ntp", "certificate", "syslog", "vswitch",
-                                 "portgroup", "vmkernel", "tcpip_stack", "route", "ptp",
+                                 "portgroup", "dvs", "vmkernel", "tcpip_stack", "route", "ptp",
                                  "iscsi", "iscsi_port", "iscsi_target", "iscsi_static_target", "fc", "nfs", "vmfs",
                                  "option", "scratch", "core_dump", "module", "swap", "service",
                                  "firewall", "power_policy", "vsan", "snmp", "autostart",
@@ -72,7 +74,8 @@ def test_every_privilege_exists() -> None:
     by_hand = {"Datacenter.Rename", "Datacenter.Delete", "Folder.Rename", "Folder.Delete",  # of Rename_Task and
                "Host.Inventory.RenameCluster", "Host.Inventory.DeleteCluster",  # Destroy_Task: the metadata of
                "Host.Inventory.RemoveHostFromCluster", "Host.Inventory.MoveHost",  # those names none
-               "Host.Config.Settings"}
+               "Host.Config.Settings", "DVPortgroup.Modify", "DVPortgroup.Delete", "DVSwitch.Delete",
+               "DVSwitch.HostOp"}
     assert {p for o in CALLS for p in o.privileges} <= set(privilege_ids()) | by_hand
 
 

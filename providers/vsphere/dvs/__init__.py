@@ -1,0 +1,1 @@
+"""Distributed switches: what their resource types share. pyVmomi is imported where it is used."""
