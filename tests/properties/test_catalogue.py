@@ -41,7 +41,8 @@ def planned(opened: Opened) -> Plan | None:
     try:
         return opened.plan()
     except FleetError as refused:
-        if any(problem.severity != "error" or not problem.remedy for problem in refused.diagnostics):
+        errors = [problem for problem in refused.diagnostics if problem.severity == "error"]
+        if not errors or any(not problem.remedy for problem in errors):
             raise AssertionError("a refusal without a remedy") from refused
         return None
 

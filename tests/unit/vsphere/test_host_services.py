@@ -181,10 +181,11 @@ def test_a_host_without_ptp_has_none() -> None:
     """Before 7.0.3 HostDateTimeInfo has no ptpConfig, and says nothing of the protocol."""
     daemon = vim.host.Service(key="ptpd", label="PTP", required=False, uninstallable=False, running=False, policy="off")
     zone = vim.host.DateTimeSystem.TimeZone(key="UTC", name="UTC", description="UTC", gmtOffset=0)
-    props = {ptp.INFO: vim.host.DateTimeInfo(timeZone=zone), "config.service.service": [daemon]}
+    info = vim.host.DateTimeInfo(timeZone=zone)
+    props = {ptp.INFO: info, "config.service.service": [daemon]}
     assert read(ptp.PTP, props, "ptp") == {}
     ip, port = vim.host.IpConfig(dhcp=False, ipAddress="10.0.0.5", subnetMask="255.0.0.0"), vim.host.PtpConfig.PtpPort
-    props[ptp.INFO].ptpConfig = vim.host.PtpConfig(domain=3, port=[
+    info.ptpConfig = vim.host.PtpConfig(domain=3, port=[
         port(index=0, deviceType="pciPassthruNic", device="0000:5e:00.1", ipConfig=ip), port(index=1)])
     assert read(ptp.PTP, props, "ptp") == {"ptp": {
         "protocol": "ntp", "domain": 3, "fallback": True, "policy": "off", "running": False, "slots": 2,
