@@ -15,11 +15,13 @@ from planner.execute.project import current_state
 from planner.model import Address, Attrs, Fleet, Live, Plan, Resource, SecretRef, StateResource, Step, digest
 from planner.plan import PlanInputs, PlanOptions, apply_moved, build_plan
 from planner.ports import Call, LiveSession, OpenContext, Session
+from planner.schema import names_root
 from providers.boot import provider as boot
 from providers.power import provider as power
 from providers.vsphere import provider as vsphere
 from state.local import open_store
 from tests.support.memory_boot import BUILDS, IMAGE, OTHER, MemoryBoot
+from tests.support.san import equip
 
 _RUNS = itertools.count(1)
 
@@ -50,7 +52,8 @@ CATALOG = catalog()
 
 
 def secret(reference: SecretRef) -> str:
-    return {"env:ROOT": "s3cret!", "env:FIRST": "F1rst!pass"}[reference.reference]
+    return {"env:ROOT": "s3cret!", "env:FIRST": "F1rst!pass", "env:KEY": "AAAAA-BBBBB-CCCCC-DDDDD-11111"}[
+        reference.reference]
 
 
 def fleet(resources: Mapping[str, Mapping[str, Any]], **more: Any) -> Fleet:
@@ -61,7 +64,7 @@ def fleet(resources: Mapping[str, Mapping[str, Any]], **more: Any) -> Fleet:
         fields = CATALOG.types[address.rtype].fields
         always = {k: f.default for k, f in fields.items() if f.always}
         values: dict[str, Any] = {**always, **attributes}
-        refs = tuple(Address.parse(v) for k, v in values.items() if k in fields and fields[k].kind == "ref")
+        refs = tuple(Address.parse(v) for k, v in values.items() if names_root(fields.get(k), v))
         refs += tuple(Address.parse(v) for k, f in fields.items() if f.items is not None and f.items.kind == "ref"
                       for v in values.get(k) or ())
         found[address] = Resource(address, values, refs)
@@ -120,6 +123,7 @@ class Lab:
         context = OpenContext(wanted, wanted.providers["vsphere"], self.folder, writable, secret, self.clock, peer)
         session = vsphere.open(context)
         session.house.lag.seconds = self.lag
+        equip(session.house)
         return Opened(self, wanted, session)
 
 

@@ -67,7 +67,7 @@ class VmfsStores(HostManager):
         return [data(
             "VmfsDatastoreOption",
             info=data("VmfsDatastoreAllExtentOption", layout=layout, partitionFormatChange=False,
-                      extent=layout.partition[0]),
+                      vmfsExtent=layout.partition[0]),
             spec=data(
                 "VmfsDatastoreCreateSpec", diskUuid=storage.lun_uuid(name, self._free()[name]),
                 partition=data("HostDiskPartitionSpec", partitionFormat="gpt", totalSectors=Vm.long(total), partition=[

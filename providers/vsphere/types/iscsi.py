@@ -58,7 +58,8 @@ def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:
 def needs_adapter(name: str, attributes: Attrs, host: Mapping[tuple[str, str], Attrs]) -> tuple[str, str] | None:
     """What targets and ports need of their host."""
     if host.get(("iscsi", "iscsi"), {}).get("enabled") is not True:
-        return "the software iSCSI adapter of this host is not declared as enabled", "declare `iscsi: {enabled: true}` on it"
+        return ("the software iSCSI adapter of this host is not declared as enabled",
+                "declare `iscsi: {enabled: true}` on it")
     return None
 
 
