@@ -1,6 +1,6 @@
 """`fleet twin`: the embedded twin of a fleet, served to other clients, and its machines' power buttons.
 
-    fleet twin serve [PATH] [--hosts N | --seed FILE] [--port P]
+    fleet twin serve [PATH] [--hosts N [--profile NAME] | --seed FILE] [--port P]
     fleet twin power PATH ADDR on|off|cycle
 
 Commands find the fleet through `planner.ports.Workshop` in typer's `obj`.
@@ -17,6 +17,11 @@ app = typer.Typer(add_completion=False, no_args_is_help=True,
                   help="The embedded twin: power its machines, serve it over HTTPS.")
 
 
+class Profile(StrEnum):
+    newborn = "newborn"
+    esxi8 = "esxi-8.0.3"
+
+
 class Button(StrEnum):
     on = "on"
     off = "off"
@@ -30,6 +35,8 @@ def serve(
                                         help="A fleet whose twin is served; without, an empty one.")] = "",
     hosts: Annotated[int, typer.Option("--hosts", metavar="N", min=0, max=10_000,
                                        help="Without PATH: this many connected hosts in dc0/prod.")] = 0,
+    profile: Annotated[Profile, typer.Option("--profile", help="With --hosts: how its hosts are set up.")] =
+    Profile.newborn,
     listen: Annotated[str, typer.Option("--listen", metavar="ADDRESS", help="The address to serve at.")] = "127.0.0.2",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The TCP port; 0 takes a free one.")] = 8443,
     ca_file: Annotated[str, typer.Option("--ca-file", metavar="FILE", show_default=False,
@@ -51,7 +58,7 @@ def serve(
     if seed and (path or hosts):
         raise typer.BadParameter("--seed lays down a twin of its own: leave out PATH and --hosts")
     wanted = Serving(listen, port, ca_file, faults, as_json, seed)
-    return serve_fleet(_workshop(context), path, wanted) if path else serve_new(hosts, wanted)
+    return serve_fleet(_workshop(context), path, wanted) if path else serve_new(hosts, wanted, profile.value)
 
 
 @app.command("power")

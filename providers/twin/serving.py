@@ -41,29 +41,36 @@ def serve_fleet(workshop: Workshop, path: str, wanted: Serving) -> int:
         return _serve(house, wanted, _kept_certificate(place.folder / "twin", wanted.listen))
 
 
-def serve_new(hosts: int, wanted: Serving) -> int:
-    """Serve a twin of its own, in memory: what a seed says, or dc0 with the cluster prod and this many connected hosts.
-    Raises FleetError for a seed with mistakes."""
+def serve_new(hosts: int, wanted: Serving, profile: str = "newborn") -> int:
+    """Serve a twin of its own, in memory: what a seed says, or dc0 with the cluster prod and this many connected hosts
+    of that profile. Raises FleetError for a seed with mistakes."""
     from providers.twin.house import open_house
     from providers.twin.soap.certificate import make_certificate
 
-    house = open_house(None, "twin", seed=Path(wanted.seed)) if wanted.seed else new_house(hosts)
+    house = open_house(None, "twin", seed=Path(wanted.seed)) if wanted.seed else \
+        new_house(hosts, profile)
     return _serve(house, wanted, make_certificate(wanted.listen, ("localhost", "127.0.0.1", "127.0.0.2")))
 
 
-def new_house(hosts: int) -> House:
-    """A house in memory with dc0, its cluster prod, and connected newborn hosts in it."""
+def new_house(hosts: int, profile: str = "newborn") -> House:
+    """A house in memory with dc0, its cluster prod, and connected hosts in it, newborn or of another profile. Hosts
+    that are alike are served over the wire from templates."""
     from pyVmomi import vim
 
     from providers.twin.house import open_house
+    from providers.twin.profile import lay_host, lay_site
+    from providers.twin.soap.templates import Templates
 
     house = open_house(None, "twin")
     root: Any = vim.ServiceInstance("ServiceInstance", house.stub()).RetrieveContent().rootFolder
     root.CreateDatacenter("dc0").hostFolder.CreateClusterEx("prod", vim.cluster.ConfigSpecEx())
+    lay_site(house, profile)
     for number in range(1, hosts + 1):
         mac = f"52:54:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
         house.add_connected_host("dc0/prod", mac, f"esx{number:05}.twin.example")
+        lay_host(house, mac, profile, number)
     house.calls.clear()
+    house.world.templates = Templates(house.world)
     return house
 
 

@@ -161,6 +161,7 @@ class World:
         self.sessions: SessionTable = SessionTable(self)
         self.tasks: TaskTable = TaskTable(self)
         self.version = 0  # rises with every change; property filters look at it
+        self.templates: Any = None  # of hosts that are alike (see soap.templates); None: each is made on its own
         self._on_commit = on_commit
         self._on_host_stops = on_host_stops
         self._objects: dict[str, ManagedObject] = {}

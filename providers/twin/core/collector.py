@@ -53,6 +53,11 @@ class PropertyCollector(ManagedObject):
         return found
 
     def _content(self, selection: Selection, obj: ManagedObject) -> Any:
+        templates = self.world.templates
+        if templates is not None:
+            written = templates.content(selection, current(), obj)
+            if written is not None:
+                return written
         content = selection.content(current(), obj)
         return content.wire() if content else None
 

@@ -21,6 +21,7 @@ class Context:
     address: str = "127.0.0.1"
     agent: str = ""
     issued: str = ""  # session key that this call created: the door hands it to the client
+    version: str = ""  # API version (pyVmomi's name) of a call that came over the wire
 
 
 _local = threading.local()

@@ -6,6 +6,7 @@ and calls references there by another name. This subclass answers as the server 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -23,6 +24,13 @@ _INT = range(-(2**31), 2**31)
 _STRINGS = (Vm.PropertyPath, Vm.ManagedMethod, type)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value that is XML already: its element, in the default namespace."""
+
+    xml: str
+
+
 class AnswerSerializer(SoapSerializer):
     """Writes values into an envelope that declares xsi and xsd, with urn:vim25 as default namespace."""
 
@@ -31,6 +39,9 @@ class AnswerSerializer(SoapSerializer):
         self.outermostAttrs = ""
 
     def _Serialize(self, val: Any, info: Any, defNS: str) -> None:
+        if type(val) is Written:
+            self.writer.write(val.xml)
+            return
         if val is not None and IsChildVersion(self.version, info.version):
             if isinstance(val, Vm.ManagedObject):
                 self._reference(val, info)

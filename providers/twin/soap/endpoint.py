@@ -35,7 +35,7 @@ class Endpoint:
 
         Lets socket and HTTP errors of fault rules out, and internal errors of the twin (AssertionError and the like).
         """
-        version = version_of(action)
+        context.version = version = version_of(action)
         try:
             request = parse_request(body, action)
             return Reply(200, result_envelope(request, self._call(context, request)))
