@@ -204,4 +204,5 @@ AUTOSTART = ResourceType(
                   "Set which VMs start, and in what order.", set_vms, ("vms",), inverse="autostart.vms",
                   privileges=("Host.Config.AutoStart",)),
     ),
+    tested=("twin", "recording"),
 )

@@ -66,4 +66,5 @@ DNS = ResourceType(
                   update, ("dhcp", "servers", "domain", "hostname", "search"), inverse="dns.update",
                   privileges=("Host.Config.Network",)),
     ),
+    tested=("twin", "recording"),
 )

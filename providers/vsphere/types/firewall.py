@@ -151,4 +151,5 @@ FIREWALL = ResourceType(
         Operation("firewall.close", "HostFirewallSystem.DisableRuleset", "update", "Close the rule set.", closed,
                   ("enabled",), inverse="firewall.open", to={"enabled": False}, privileges=PRIVILEGE),
     ),
+    tested=("twin", "recording"),
 )

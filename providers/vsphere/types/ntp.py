@@ -90,4 +90,5 @@ NTP = ResourceType(
         Operation("ntp.stop", "HostServiceSystem.StopService", "update", "Stop ntpd.", stop, ("running",),
                   inverse="ntp.start", to={"running": False}, privileges=("Host.Config.NetService",)),
     ),
+    tested=("twin", "recording"),
 )

@@ -132,5 +132,5 @@ OPTION = ResourceType(
         Operation("option.set", "OptionManager.UpdateOptions", "update", "Set the option.", set_option, ("value",),
                   inverse="option.set", privileges=("Host.Config.Settings",)),
     ),
-    tested=("twin", "vcsim"),
+    tested=("twin", "vcsim", "recording"),
 )

@@ -99,4 +99,5 @@ PORTGROUP = ResourceType(
         Operation("portgroup.remove", "HostNetworkSystem.RemovePortGroup", "delete", "Remove the port group.", remove,
                   inverse="portgroup.add", privileges=("Host.Config.Network",)),
     ),
+    tested=("twin", "recording"),
 )

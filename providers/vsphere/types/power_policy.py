@@ -62,4 +62,5 @@ POWER_POLICY = ResourceType(
         Operation("power_policy.set", "HostPowerSystem.ConfigurePowerPolicy", "update", "Set the power policy.",
                   configure, ("policy",), inverse="power_policy.set", privileges=("Host.Config.Power",)),
     ),
+    tested=("twin", "recording"),
 )

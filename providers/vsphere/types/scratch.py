@@ -71,4 +71,5 @@ SCRATCH = ResourceType(
                   "Set where scratch is from the next reboot on.", configure, ("location",), inverse="scratch.set",
                   privileges=("Host.Config.Settings",)),
     ),
+    tested=("twin", "recording"),
 )

@@ -72,4 +72,5 @@ SERVICE = ResourceType(
         Operation("service.stop", "HostServiceSystem.StopService", "update", "Stop the service.", stop,
                   ("running",), inverse="service.start", to={"running": False}, privileges=("Host.Config.NetService",)),
     ),
+    tested=("twin", "recording"),
 )

@@ -111,4 +111,5 @@ SYSLOG = ResourceType(
         Operation("syslog.close", "HostFirewallSystem.DisableRuleset", "update", "Close the firewall for syslog.",
                   close_ruleset, ("firewall",), inverse="syslog.open", to={"firewall": False}, privileges=_NET),
     ),
+    tested=("twin", "recording"),
 )

@@ -123,4 +123,5 @@ TCPIP_STACK = ResourceType(
                   "Set gateways, resolver and limits of one stack; what is not declared stays.", update, _SET,
                   inverse="tcpip_stack.update", disruptive=cuts, privileges=("Host.Config.Network",)),
     ),
+    tested=("twin", "recording"),
 )

@@ -72,4 +72,5 @@ VSAN = ResourceType(
                   loses="the host's place in its vSAN cluster: switched on again, it begins a new one",
                   privileges=("Host.Config.Storage",)),
     ),
+    tested=("twin", "recording"),
 )
