@@ -167,4 +167,5 @@ VMKERNEL = ResourceType(
                   inverse="vmkernel.add", disruptive="may cut management, which this adapter carries",
                   privileges=("Host.Config.Network",)),
     ),
+    tested=("twin", "recording"),
 )

@@ -173,4 +173,5 @@ VSWITCH = ResourceType(
         Operation("vswitch.remove", "HostNetworkSystem.RemoveVirtualSwitch", "delete", "Remove the vSwitch.", remove,
                   inverse="vswitch.add", privileges=("Host.Config.Network",)),
     ),
+    tested=("twin", "recording"),
 )
