@@ -12,6 +12,7 @@ import msgspec
 
 from providers.twin.inventory import descend
 from providers.twin.model import Box, Cluster, Datacenter, Datastore, Folder, Host, Hypervisor, Network, Site, Vm
+from providers.twin.parts.dvs import Dvpg, Dvs
 
 if TYPE_CHECKING:
     from providers.twin.house import House
@@ -74,10 +75,29 @@ def _containers(house: House) -> list[tuple[str, dict[str, Any]]]:
             found.append((path, {"type": "datacenter"}))
         elif isinstance(each, Folder):
             found.append((path, {"type": "folder", "holds": each.holds}))
+        elif isinstance(each, (Dvs, Dvpg)):
+            if not (isinstance(each, Dvpg) and each.uplink):
+                found.append((path, _distributed(house, each)))
         elif isinstance(each, Cluster):
             found.append((path, {"type": "cluster", "das": _sorted(each.das), "drs": _sorted(each.drs),
                                  "parts": _cluster_parts(house, each)}))
     return found
+
+
+def _distributed(house: House, each: Dvs | Dvpg) -> dict[str, Any]:
+    """Without counters: UUIDs, keys of ports, versions of configurations."""
+    found: dict[str, Any] = _sorted(each)
+    for name in ("id", "name", "parent", "serial"):
+        found.pop(name)
+    if isinstance(each, Dvpg):
+        return {**found, "type": "distributed port group", "switch": house.inventory.need(each.switch, Dvs).name}
+    for name in ("uuid", "group", "next", "created"):
+        found.pop(name)
+    for lag in found["lags"].values():
+        lag.pop("key")
+    hosts = {host.id: host.name for host in house.inventory.all(Host)}
+    found["members"] = {hosts.get(key, key): sorted(member.uplinks) for key, member in each.members.items()}
+    return {**found, "type": "distributed switch"}
 
 
 def _cluster_parts(house: House, cluster: Cluster) -> dict[str, Any]:
@@ -130,6 +150,15 @@ def config(hypervisor: Hypervisor) -> dict[str, Any]:
     found: dict[str, Any] = _sorted(hypervisor.config)
     for switch in found["vswitches"].values():
         switch["uplinks"].sort()  # which ones counts, not in what order they were added
+    found["proxies"] = {
+        proxy.name: {"mtu": proxy.mtu, "uplinks": sorted(proxy.uplinks), "lag": sorted(
+            name for name, ports in proxy.lags.items() if set(ports.values()) & set(proxy.uplinks.values()))}
+        for proxy in hypervisor.config.proxies.values()
+    }
+    for device, nic in hypervisor.config.vnics.items():
+        if nic.port is not None:
+            switch = hypervisor.config.proxies.get(nic.port.switch)
+            found["vnics"][device]["port"] = [switch.name if switch else "", nic.port.group]
     return found
 
 

@@ -82,7 +82,7 @@ def _setting(switch: Dvs, before: Plain, given: Any) -> Plain:
             after[name] = plain
         else:
             after[name] = _own(merge(after.get(name, {}), plain))
-        if part.inherited or not after[name]:
+        if part.inherited or set(after[name]) <= {"inherited"}:
             del after[name]
     _check_teaming(switch, after.get("uplinkTeamingPolicy", {}))
     return after
@@ -92,7 +92,7 @@ def _own(plain: Plain) -> Plain:
     """Without what is inherited."""
     kept = {name: _own(each) if isinstance(each, dict) else each for name, each in plain.items()}
     return {name: each for name, each in kept.items() if not (
-        isinstance(each, dict) and (each.get("inherited") is True or not each))}
+        isinstance(each, dict) and (each.get("inherited") is True or set(each) <= {"inherited"}))}
 
 
 def _check_vlan(vlan: Any) -> None:
