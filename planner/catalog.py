@@ -292,6 +292,8 @@ GUARDS: Mapping[str, str] = {
     "not-yet": "only if live does not have it by then",
     "not-connected": "only if vCenter does not have the host connected",
     "shown-connected": "only if vCenter still shows the host as connected although it was reborn",
+    "moves": "only if the host does not have that address by its lease",
+    "beside": "only if a second path was opened",
     "not-restarted": "only if an interrupted run goes on, and the host has not been born yet",
 }
 """Guards that plan may write on a step and only apply can evaluate, with the words that a reviewer reads."""

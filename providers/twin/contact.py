@@ -44,10 +44,10 @@ class Contact:
         wanted = name.lower()
         boxes = self.inventory.all(Box)
         for box in boxes:
-            leased = box.ip == wanted and (box.running is None or wanted in addresses(box.running))
+            leased = box.ip == wanted and (box.running is None or wanted in doors(box, box.running.config))
             if leased or box.name.lower() == wanted:
                 return box
-        found = next((box for box in boxes if box.running and wanted in addresses(box.running)), None)
+        found = next((box for box in boxes if box.running and wanted in doors(box, box.running.config)), None)
         return found or next((box for box in boxes if wanted in map(str.lower, box.former)), None)
 
     def seen(self, host: Host) -> Hypervisor:
@@ -168,11 +168,6 @@ class Contact:
             elif on:
                 stuck.append(machine.name)
         return stuck
-
-
-def addresses(hypervisor: Hypervisor) -> set[str]:
-    """The addresses at which a host's own door answers."""
-    return {nic.ip for nic in hypervisor.config.vnics.values() if nic.ip and "management" in nic.services}
 
 
 def tagged(hypervisor: Hypervisor, service: str) -> bool:

@@ -18,7 +18,8 @@ DOUBT = frozenset({"HostCommunication", "RequestCanceled", "SystemError", "Timed
 """Faults that do not say whether the call took effect."""
 _REMEDIES = {
     "NoPermission": "give this user the privilege that the message names, or use another user",
-    "NetworkDisruptedAndConfigRolledBack": "the host took the change back because it lost its management network",
+    "NetworkDisruptedAndConfigRolledBack": "the host took the change back because it lost its management network: it "
+                                           "is as before; see which address or VLAN vCenter reaches it by",
     "AlreadyBeingManaged": "another vCenter manages this host: remove it there, or set `force: true` to take it over",
     "AlreadyConnected": "vCenter has this host under another name: plan again",
     "DuplicateName": "something of this name exists already: plan again to adopt it, or choose another name",
@@ -53,7 +54,8 @@ def from_fault(call: str, fault: Any, *, sent: bool = True) -> StepFailed:
     text = fault_text(fault) or "the server gave no reason"
     if cause is not None and fault_name(cause) != name:
         text += f" (caused by {fault_name(cause)}: {fault_text(cause)})"
-    return StepFailed(f"{call} failed with {name}", text, _REMEDIES.get(name, ""), retry=name in AGAIN,
+    remedy = _REMEDIES.get(name) or (_REMEDIES.get(fault_name(cause), "") if cause is not None else "")
+    return StepFailed(f"{call} failed with {name}", text, remedy, retry=name in AGAIN,
                       in_doubt=sent and name in DOUBT)
 
 

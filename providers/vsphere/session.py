@@ -24,10 +24,11 @@ from planner.model import (
 from planner.ports import Call, Clock
 from providers.vsphere import faults, privileges, tasks
 from providers.vsphere.collector import Collector
-from providers.vsphere.connect import Trust, certificate_at, open_stub
+from providers.vsphere.connect import Trust, certificate_at, looked_up, open_stub
 from providers.vsphere.guards import shown_connected
 from providers.vsphere.link import Link
 from providers.vsphere.live import LiveReader, host_status
+from providers.vsphere.management.path import guard as path_guard
 from providers.vsphere.paths import LOOKS, STATUS, Paths
 from providers.vsphere.resolve import Resolver
 from providers.vsphere.turns import Turns
@@ -225,6 +226,8 @@ class VsphereSession:
             if name == "not-yet":
                 found = self._observe(call) or {}
                 return any(found.get(k) != v for k, v in (call.after or {}).items() if not isinstance(v, Unknown))
+            if name in ("moves", "beside"):
+                return path_guard(self, name, call)
             status = self.live_host(call)
             if status is None:
                 raise ReadFailed("vCenter does not know this host", str(call.address.root))
@@ -320,6 +323,18 @@ class VsphereSession:
         except OSError:
             return False
         return bool(trust.pins) and trust.accepts(shown)
+
+    def leads(self, name: str) -> frozenset[str]:
+        """The IPv4 addresses that a host name leads to, as far as this machine knows."""
+        from providers.vsphere.twin import name_leads
+
+        return name_leads(self.house, name) if self.house is not None else looked_up(name)
+
+    def pause(self, seconds: float, call: Call) -> None:
+        """Wait a moment. Raises StepFailed where the run is to stop."""
+        if call.stop.is_set():
+            raise StepFailed("stopped while waiting", str(call.address), "`fleet resume` goes on")
+        self._clock.sleep(seconds)
 
     def wait_on(self, link: Link, task: Any, call: Call) -> Any:
         return tasks.wait(Collector(link), self._clock, task, call, api_call(call.operation))
