@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from planner.catalog import ResourceType
 from planner.model import Address, SecretRef
-from planner.schema import Field
+from planner.schema import Field, names_root
 from tests.support.lab import CATALOG
 
 Objects = dict[str, dict[str, Any]]
@@ -60,7 +60,7 @@ def refs_of(fields: Mapping[str, Field], values: Mapping[str, Any]) -> Iterator[
 def _refs(field: Field, value: Any) -> Iterator[str]:
     if value is None:
         return
-    if field.kind == "ref":
+    if names_root(field, value):
         yield str(value)
     elif field.kind == "object":
         yield from refs_of(field.fields, value)

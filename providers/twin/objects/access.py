@@ -78,7 +78,6 @@ class AccountManager(HostManager):
         with self.editing() as config:
             del config.access.users[userName]
             config.access.modes.pop(userName, None)
-            config.access.exceptions = [each for each in config.access.exceptions if each != userName]
         running.accounts.pop(userName, None)
 
     @staticmethod

@@ -34,17 +34,18 @@ def look(tools: Tools, wanted: Mapping[Address, Sequence[Attrs]]) -> dict[Addres
     live = {(each.name, _kind(each)): each for each in _fields(tools)}
     found: dict[Address, Attrs] = {}
     for address, known in wanted.items():
-        kind = next((str(said["for"]) for said in known if said.get("for")), "")
-        for said in known or ({},):
-            hit = live.get((str(said.get("name") or address.name), kind))
-            if hit is not None:
-                found[address] = {"name": hit.name, "id": str(hit.key), **({"for": _kind(hit)} if _kind(hit) else {})}
-                break
+        names = [str(said.get("name") or address.name) for said in known or ({},)]
+        kinds = [str(said.get("for") or "") for said in known or ({},)]
+        ways = [*zip(names, kinds, strict=True), *((name, kind) for name in names for kind in kinds)]
+        hit = next((live[way] for way in ways if way in live), None)
+        if hit is not None:
+            found[address] = {"name": hit.name, "id": str(hit.key), **({"for": _kind(hit)} if _kind(hit) else {})}
     return found
 
 
 def _key(tools: Tools, call: Call) -> int:
-    was: Any = {**call.declared, **(call.before or {})}
+    """The attribute as it is before the step; a renaming one is what `for` it was declared."""
+    was: Any = call.before or {} if call.after is None else {**call.declared, **(call.before or {})}
     name, kind = str(was.get("name") or call.address.name), str(was.get("for") or "")
     found = next((each for each in _fields(tools) if (each.name, _kind(each)) == (name, kind)), None)
     if found is None:
@@ -125,7 +126,7 @@ def _number(tools: Tools, definitions: Iterable[Any], text: str, wire: str) -> i
 
 
 def _write(tools: Tools, call: Call, value: str) -> None:
-    said: Any = {**call.declared, **(call.before or {}), **after(call)}
+    said: Any = call.after if call.before is None else call.before if call.after is None else call.declared
     entity = tools.entity(said["entity"], call)
     key = _number(tools, _fields(tools), str(said["attribute"]), type(entity)._wsdlName)
     if key is None:

@@ -68,7 +68,7 @@ def put(tools: Tools, call: Call) -> None:
     """Adds or replaces this one rule; the others of that object stay."""
     from pyVmomi import vim
 
-    wanted: Any = {**call.declared, **(call.before or {}), **after(call)}
+    wanted: Any = after(call) if call.before is None else {**call.declared, **after(call)}
     number = _number(tools, roles(tools), str(wanted["role"]))
     if number is None:
         raise StepFailed("vCenter has no such role", str(wanted["role"]), "declare the role, or correct its name")
@@ -79,7 +79,7 @@ def put(tools: Tools, call: Call) -> None:
 
 
 def remove(tools: Tools, call: Call) -> None:
-    was: Any = {**call.declared, **(call.before or {})}
+    was: Any = call.before or call.declared
     tools.service("authorizationManager").RemoveEntityPermission(
         entity=_on(tools, call, was), user=str(was["principal"]), isGroup=bool(was.get("group")))
 
