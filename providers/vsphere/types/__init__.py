@@ -25,6 +25,7 @@ from providers.vsphere.types.iscsi_port import ISCSI_PORT
 from providers.vsphere.types.iscsi_target import ISCSI_STATIC_TARGET, ISCSI_TARGET
 from providers.vsphere.types.license import LICENSE
 from providers.vsphere.types.lockdown import LOCKDOWN
+from providers.vsphere.types.management import MANAGEMENT
 from providers.vsphere.types.module import MODULE
 from providers.vsphere.types.nfs import NFS
 from providers.vsphere.types.ntp import NTP
@@ -50,7 +51,7 @@ from providers.vsphere.types.vswitch import VSWITCH
 TYPES: tuple[ResourceType, ...] = (
     DATACENTER, FOLDER, CLUSTER, DISTRIBUTED_SWITCH, DISTRIBUTED_PORTGROUP, HOST, HOST_GROUP, VM_GROUP, DRS_RULE,
     ROLE, PERMISSION, CUSTOM_ATTRIBUTE, CUSTOM_VALUE, LICENSE,
-    DNS, NTP, CERTIFICATE, SYSLOG, VSWITCH, PORTGROUP, DVS, VMKERNEL, TCPIP_STACK, ROUTE, PTP, ISCSI, ISCSI_PORT,
+    DNS, NTP, CERTIFICATE, SYSLOG, VSWITCH, PORTGROUP, DVS, VMKERNEL, TCPIP_STACK, ROUTE, MANAGEMENT, PTP, ISCSI, ISCSI_PORT,
     ISCSI_TARGET, ISCSI_STATIC_TARGET, FC, NFS, VMFS, OPTION, SCRATCH, CORE_DUMP,
     MODULE, SWAP, SERVICE, FIREWALL, POWER_POLICY, VSAN, SNMP, AUTOSTART,
     ACTIVE_DIRECTORY, USER, LOCKDOWN,

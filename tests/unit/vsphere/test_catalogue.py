@@ -26,7 +26,7 @@ def test_the_catalogue_accepts_them() -> None:
                                  "host_group", "vm_group", "drs_rule",
                                  "role", "permission", "custom_attribute", "custom_value", "license",
                                  "dns", "ntp", "certificate", "syslog", "vswitch",
-                                 "portgroup", "dvs", "vmkernel", "tcpip_stack", "route", "ptp",
+                                 "portgroup", "dvs", "vmkernel", "tcpip_stack", "route", "management", "ptp",
                                  "iscsi", "iscsi_port", "iscsi_target", "iscsi_static_target", "fc", "nfs", "vmfs",
                                  "option", "scratch", "core_dump", "module", "swap", "service",
                                  "firewall", "power_policy", "vsan", "snmp", "autostart",
