@@ -58,4 +58,5 @@ def migrate(tools: Tools, call: Call) -> None:
 
 
 def cuts_move(before: Attrs | None, now: Attrs | None) -> str:
+    """A move to another switch, where the adapter carries management."""
     return "may cut management, which this adapter carries: it moves to another switch"

@@ -44,6 +44,7 @@ def hides(before: Attrs | None, wanted: Attrs | None) -> str:
 
 
 def mixes(before: Attrs | None, wanted: Attrs | None) -> str:
+    """Without EVC a VM may start with CPU features that other hosts lack."""
     return "from now on a VM may start with CPU features that other hosts lack, and cannot move to them"
 
 

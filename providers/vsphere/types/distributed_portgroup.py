@@ -82,6 +82,7 @@ def validate(attributes: Attrs) -> Iterable[str]:
 
 
 def cuts(before: Attrs | None, wanted: Attrs | None) -> str:
+    """A change of VLAN, teaming or shaping reaches every adapter and VM on it, on all hosts."""
     what = [name for name in ("vlan", "teaming", "shaping") if name in (wanted or {})]
     return f"may cut every adapter and VM on it, on all hosts: its {' and '.join(what)} change" if what else ""
 

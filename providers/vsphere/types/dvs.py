@@ -117,6 +117,7 @@ def early(before: Attrs, now: Attrs) -> bool:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
+    """Uplinks that it gives up, or that move to other ports, where management runs over it."""
     gone = released(before, now)
     why = [f"it gives up {', '.join(gone)}"] if gone else []
     if "lag" in (now or {}):

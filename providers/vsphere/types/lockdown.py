@@ -44,6 +44,7 @@ def set_mode(tools: Tools, call: Call) -> None:
 
 
 def cuts(_before: Attrs | None, wanted: Attrs | None) -> str:
+    """Which ways to the host a mode closes."""
     return _CUTS.get(str((wanted or {}).get("mode")), "")
 
 

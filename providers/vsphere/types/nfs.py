@@ -90,6 +90,11 @@ def unmount(tools: Tools, call: Call) -> None:
                      "plan again: something unmounted it since")
 
 
+def lost(before: Attrs | None, _after: Attrs | None) -> str:
+    """Of a mount whose server does not answer."""
+    return "it cannot be mounted again while its server does not answer" if dead(before or {}) else ""
+
+
 NFS = ResourceType(
     name="nfs",
     doc="An NFS export, mounted as a datastore.",
@@ -120,8 +125,7 @@ NFS = ResourceType(
                   privileges=("Host.Config.Storage",)),
         Operation("nfs.unmount", "HostDatastoreSystem.RemoveDatastore", "delete",
                   "Unmount the datastore; what is on the server stays.", unmount, inverse="nfs.mount",
-                  irreversible=lambda before, _after: (
-                      "it cannot be mounted again while its server does not answer" if dead(before or {}) else ""),
+                  irreversible=lost,
                   privileges=("Host.Config.Storage",)),
     ),
 )

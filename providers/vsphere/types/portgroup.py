@@ -59,7 +59,7 @@ def gives_up(before: Attrs, now: Attrs) -> bool:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
-    """Asked of port groups that carry management only (see `Operation.disruptive`)."""
+    """Its VLAN or policies, where the port group carries management (`Operation.disruptive` is asked there only)."""
     why = [f"its {name} changes" for name in ("vlan", "teaming", "shaping") if name in (now or {})]
     return f"may cut management, which runs over this port group: {' and '.join(why)}" if why else ""
 

@@ -90,6 +90,7 @@ def _parts(text: str) -> tuple[str, int]:
 
 
 def forgotten(before: Attrs | None, _wanted: Attrs | None) -> str:
+    """Where the communities before are not known (they are secrets, and the host does not show them)."""
     old = (before or {}).get("communities")
     known = isinstance(old, (list, tuple)) and all(isinstance(each, SecretRef) for each in old)
     return "" if known else "the communities before are not known"

@@ -79,7 +79,7 @@ def _resolver(dns: Any, wanted: Any) -> Any:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
-    """Asked of the stack that carries management only (see `Operation.disruptive`)."""
+    """A change of the stack that carries management (`Operation.disruptive` is asked there only)."""
     return "may cut management: its default gateway changes" if {"gateway", "gateway6"} & set(now or {}) else ""
 
 
