@@ -19,7 +19,7 @@ from planner.model.errors import (
     StepFailed,
 )
 from planner.model.fleet import NO_LIFECYCLE, Check, Fleet, Image, Lifecycle, Output, Resource
-from planner.model.live import Connection, Evacuation, Live, LiveHost, LiveObject, Mate
+from planner.model.live import Connection, Evacuation, Live, LiveHost, LiveObject, Mate, Stray
 from planner.model.plan import Action, Change, Drift, Inverse, Later, Plan, Roll, Step, StepKind
 from planner.model.state import State, StateResource
 from planner.model.values import (
@@ -76,6 +76,7 @@ __all__ = [
     "Step",
     "StepFailed",
     "StepKind",
+    "Stray",
     "Unknown",
     "Value",
     "contains_unknown",

@@ -49,6 +49,20 @@ class Evacuation:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """A virtual machine that vCenter has lost on its host. `state`: orphaned (no host has it), inaccessible (its files
+    cannot be read), or that of its host. `vmx`: path of its file, "" where vCenter does not say; `folder`: as text."""
+
+    name: str
+    state: str
+    vmx: str = ""
+    folder: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.vmx})" if self.vmx else self.name
+
+
+@dataclass(frozen=True, slots=True)
 class LiveHost:
     """The status of a host that vCenter knows. A host that vCenter does not know has no `LiveHost`."""
 
@@ -66,6 +80,8 @@ class LiveHost:
     mates: tuple[Mate, ...] = ()  # hosts of its cluster that are out; only where all hosts were read
     guests: tuple[tuple[str, str], ...] = ()  # VM, and a host name or address of its guest, as far as its tools tell
     switches: tuple[str, ...] = ()  # distributed switches that count it among their hosts: addresses as text
+    strays: tuple[Stray, ...] = ()  # VMs that vCenter has lost there; of a host that is not connected: all of them
+    permissions: tuple[str, ...] = ()  # of a host that is not connected: who has permissions that are set on it
 
 
 @dataclass(frozen=True, slots=True)

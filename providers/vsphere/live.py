@@ -17,6 +17,7 @@ from planner.model import (
     Mate,
     ReadFailed,
     StateResource,
+    Stray,
 )
 from providers.vsphere import faults
 from providers.vsphere.collector import Collector, Row
@@ -40,6 +41,8 @@ from providers.vsphere.paths import (
 from providers.vsphere.placing import placed
 from providers.vsphere.problems import find_problems
 from providers.vsphere.resolve import Resolver, class_of, host_row
+from providers.vsphere.strays import VM_STATE, permissions, stray_machines
+from providers.vsphere.tools import unquoted
 from providers.vsphere.types import option
 
 GUEST = ("guest.hostName", "guest.ipAddress")
@@ -127,8 +130,12 @@ class LiveReader:
         inventory = self._resolver.containers(fresh=fresh)
         paths = paths_for(union(wanted))
         rows, matched, diagnostics = self._matched(hosts, paths, only is None)
-        build = _Build(self, inventory, wanted, dict(self._vms(matched.values())),
+        vms = dict(self._vms(matched.values()))
+        build = _Build(self, inventory, wanted, vms,
                        _out(rows, {row.moid: str(a) for a, row in matched.items()}) if only is None else {})
+        states = {moid: vm.state for moid, vm in vms.items()}
+        build.strays = stray_machines(self._collector, matched.values(), states, inventory)
+        build.permissions = permissions(self._collector, matched.values())
         for address in roots:
             if address.type != "host" and address in inventory.matched:
                 moid = inventory.matched[address]
@@ -182,9 +189,10 @@ class LiveReader:
     def _vms(self, rows: Iterable[Row]) -> Iterable[tuple[str, _Vm]]:
         """The VMs on these hosts, by MoRef: one query."""
         machines = [vm for row in rows for vm in row.props.get("vm") or ()]
-        for row in self._collector.many(machines, "name", *GUEST):
+        for row in self._collector.many(machines, "name", VM_STATE, *GUEST):
             told = (row.props.get(path) for path in GUEST)
-            yield row.moid, _Vm(str(row.props.get("name", row.moid)), tuple(str(each) for each in told if each))
+            name = unquoted(str(row.props.get("name", row.moid)))
+            yield row.moid, _Vm(name, tuple(str(each) for each in told if each), str(row.props.get(VM_STATE) or ""))
 
 
 def _out(rows: Iterable[Row], addresses: Mapping[str, str]) -> dict[str, list[tuple[str, Mate]]]:
@@ -245,10 +253,11 @@ class _View:
 
 
 class _Vm(NamedTuple):
-    """`guest`: host name and address inside of it."""
+    """`guest`: host name and address inside of it. `state`: VirtualMachine.ConnectionState."""
 
     name: str
     guest: tuple[str, ...] = ()
+    state: str = ""
 
 
 class _Build:
@@ -260,6 +269,8 @@ class _Build:
         self.hosts: dict[Address, LiveHost] = {}
         self.unread: dict[Address, str] = {}
         self.unmanaged: list[Address] = []
+        self.strays: Mapping[str, tuple[Stray, ...]] = {}  # by host
+        self.permissions: Mapping[str, tuple[str, ...]] = {}
         self._reader = reader
         self._inventory = inventory
         self._wanted = wanted
@@ -275,7 +286,8 @@ class _Build:
             status["build"], status["in_maintenance"], tuple(v.name for v in vms if not v.name.startswith(OWN_VMS)),
             management_ip(row.props), problems, tuple(
                 mate for moid, mate in self._out.get(host_row(row).parent, ()) if moid != row.moid),
-            tuple((v.name, each) for v in vms for each in v.guest), tuple(self._inventory.members(row.moid)))
+            tuple((v.name, each) for v in vms for each in v.guest), tuple(self._inventory.members(row.moid)),
+            self.strays.get(row.moid, ()), self.permissions.get(row.moid, ()))
         why = unreadable(row)
         if why:
             self.unread[address] = why

@@ -9,6 +9,7 @@ from typing import Any
 
 from planner.catalog import Draft, Program, ProgramInput
 from planner.model import Action, Attrs, Change, Diagnostic, LiveHost
+from providers.vsphere.host import residue
 from providers.vsphere.host import roll as image
 from providers.vsphere.host.install import STAGED_NOTHING, later, notes, staged, unstage, wait
 from providers.vsphere.host.install import before as staged_now
@@ -128,10 +129,11 @@ def _configure(given: ProgramInput, live: LiveHost) -> Program:
     move = _move(given.change)
     fresh = reborn(live, given.facts) and given.children_change
     left = live.in_maintenance and _entered(given.facts)  # by a run that was given up: what it began is ended
-    kept = (*_password_kept(given.change), *later(given), *image.kept(given))
+    kept = (*_password_kept(given.change), *later(given), *image.kept(given), *residue.notes(given))
+    lost = residue.drafts(given)
     if not move and not fresh and not left:
-        return Program(diagnostics=kept)
-    head = move if live.in_maintenance else (ENTER, *move)
+        return Program(lost, diagnostics=kept)
+    head = (*lost, *move) if live.in_maintenance else (*lost, ENTER, *move)
     tail = (VERIFY,) if fresh or left else ()
     stays = live.in_maintenance and not left
     return Program(head, tail if stays else (*tail, EXIT), window=True, reborn=fresh, diagnostics=kept)
@@ -145,12 +147,13 @@ def _roll(given: ProgramInput, live: LiveHost) -> Program:
     stage, keep = image.staging(given)
     stays = live.in_maintenance and not _entered(given.facts)
     enter = () if live.in_maintenance else (image.EVACUATE,)
-    head = (*enter, stage, *image.restart(given), wait(given.change.after or {}), *_door(given), DISCONNECT, RECONNECT,
+    boot = (stage, *image.restart(given), wait(given.change.after or {}))
+    head = (*residue.drafts(given), *enter, *boot, *_door(given), DISCONNECT, RECONNECT,
             *_left_behind(live), *_move(given.change))
     tail = (image.verified(given, VERIFY_KEPT if stays else VERIFY), keep)
     return Program(head, tail if stays else (*tail, EXIT), reset=True, window=True, roll=image.roll(given, live),
                    reborn=reborn(live, given.facts),
-                   diagnostics=(*later(given), *image.notes(given), *notes(given)))
+                   diagnostics=(*later(given), *image.notes(given), *notes(given), *residue.notes(given)))
 
 
 def _password_kept(change: Change) -> Iterable[Diagnostic]:
@@ -202,14 +205,13 @@ def _leave(given: ProgramInput) -> Program:
         if live.vms and change.action is not Action.REPLACE:
             return _refuse(given, "virtual machines are registered on this host, which does not answer",
                            _names(live.vms), f"plan with --replace '{change.address}', or unregister them")
-        lost = Diagnostic("warning", "virtual machines would be lost to vCenter", _names(live.vms),
-                          address=change.address, remedy="their files stay; register them again on another host")
         return Program((Draft("host.remove_dead", before, None),), window=True,
-                       diagnostics=(lost,) if live.vms else ())
+                       diagnostics=tuple(residue.removal(live, given)))
     leave = Diagnostic("warning", "virtual machines have to move away first", _names(live.vms), address=change.address,
                        remedy="maintenance mode moves what it can; the host is not removed while one stays")
     enter = () if live.in_maintenance else (ENTER,)
-    return Program((*enter, Draft("host.remove", before, None)), window=True, diagnostics=(leave,) if live.vms else ())
+    return Program((*residue.drafts(given), *enter, Draft("host.remove", before, None)), window=True,
+                   diagnostics=(*((leave,) if live.vms else ()), *residue.notes(given)))
 
 
 def _names(names: tuple[str, ...]) -> str:
@@ -264,6 +266,8 @@ def _found(given: ProgramInput) -> Iterable[tuple[str, str, str]]:
                "detach it, or set `coexist: true` on the vsphere provider")
     if given.change.action is Action.REPLACE:
         return
+    if live.connection != "connected":
+        yield from residue.another_machine(given)
     known = str(facts.get("uuid") or "")
     if known and live.uuid and known.lower() != live.uuid.lower():
         yield ("this is another machine than the recorded one", f"hardware UUID {live.uuid}, recorded {known}",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from planner.catalog import Operation, ResourceType
 from planner.schema import Field, boolean, reference, secret, string
 from providers.vsphere.dvs import membership
-from providers.vsphere.host import door
+from providers.vsphere.host import door, lost_vms
 from providers.vsphere.host import operations as do
 from providers.vsphere.host.install import validate
 from providers.vsphere.host.program import program
+from providers.vsphere.host.residue import unknown_file
 from providers.vsphere.host.storage import SCANS
 
 _STAYS = "it stays connected"
 _FORGOTTEN = "its statistics, the history of its events, alarms and permissions set on it"
+_REGISTRATION = "its permissions, alarms, statistics and tags; it comes back in the root pool, no longer orphaned"
 
 INSTALL = {
     "disk": string("first; firstdisk=local,usb (the first that fits, in that order; a model or a driver fits, too); or "
@@ -45,6 +47,12 @@ HOST = ResourceType(
         "birth": Field("string", "How its birth is noticed: payload (the default), or agentless (Secure Boot runs no "
                        "payload): its certificate is then trusted on first use.",
                        enum=("payload", "agentless"), observed=False),
+        "orphans": Field("string", "What becomes of VMs that vCenter calls orphaned on it: keep (the default) only "
+                         "names them; unregister takes them out of vCenter, a step each. Never their files.",
+                         enum=("keep", "unregister"), observed=False),
+        "unregister_vms": Field("list", "Names of orphaned or inaccessible VMs on it that leave vCenter; while they "
+                                "are neither, they stay.", items=Field("string", "A VM's name."), unordered=True,
+                                observed=False),
         "force": Field("bool", "Take the host over from another vCenter.", observed=False),
     },
     key="mac",
@@ -110,6 +118,13 @@ HOST = ResourceType(
         Operation("host.move", "ClusterComputeResource.MoveInto_Task", "act", "Move the host to another cluster.",
                   do.move, ("cluster",), inverse="host.move", window="maintenance", observe=do.observe_host,
                   privileges=("Host.Inventory.EditCluster", "Host.Inventory.MoveHost")),
+        Operation("host.unregister_vm", "VirtualMachine.UnregisterVM", "act",
+                  "Take a VM that vCenter has lost out of its inventory; its files stay.", lost_vms.unregister,
+                  inverse="host.register_vm", irreversible=unknown_file, loses=_REGISTRATION, observe=lost_vms.observe,
+                  privileges=("VirtualMachine.Inventory.Unregister",)),
+        Operation("host.register_vm", "Folder.RegisterVM_Task", "act", "Register the VM again, by its file.",
+                  lost_vms.register, inverse="host.unregister_vm", observe=lost_vms.observe,
+                  privileges=("VirtualMachine.Inventory.Register",)),
         Operation("host.verify", "read back", "act", "Read the host back: everything must be as declared.", do.verify,
                   kind="verify"),
         Operation("host.verify_kept", "read back", "act", "Read the host back: everything must be as declared. It "

@@ -17,6 +17,7 @@ IRREVERSIBLE = {
     "host.disconnect", "host.reconnect",  # reconnection: it stays connected
     "host.reboot",  # what was configured in the boot before
     "host.remove_dead",  # row 1b of operations.md
+    "host.unregister_vm",  # 1c: of a VM whose file vCenter does not tell
     "certificate.refresh",  # the certificate before it
     "fc.rescan", "vmfs.scan",  # a rescan only looks
     "vmfs.create",  # a formatted disk: no volume is ever deleted

@@ -16,6 +16,7 @@ from tests.unit.vsphere.kit import OPERATIONS
 IRREVERSIBLE = {"distributed_switch.clean", "distributed_switch.upgrade", "host.leave_switch",
                 "certificate.refresh", "snmp.communities", "user.role", "user.update",
                 "door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead",
+                "host.unregister_vm",
                 "fc.rescan", "nfs.unmount", "vmfs.create", "vmfs.scan"}
 CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 

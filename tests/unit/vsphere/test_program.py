@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from planner.catalog import Program, ProgramInput
-from planner.model import Action, Address, Change, Evacuation, LiveHost, Mate, SecretRef, decode
+from planner.model import Action, Address, Change, Evacuation, LiveHost, Mate, SecretRef, Stray, decode
 from providers.vsphere.host.install import validate
 from providers.vsphere.host.program import program
 from providers.vsphere.types import TYPES
@@ -22,6 +22,7 @@ def given(raw: dict[str, Any]) -> ProgramInput:
     live = None
     if raw["live"] is not None:
         status: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["live"].items()}
+        status["strays"] = tuple(Stray(*each) for each in status.get("strays", ()))
         live = LiveHost(HOST, "host-1", **status)
     change = Change(HOST, Action(raw["action"]), decode(raw["before"]), decode(raw["after"]),
                     adopted=raw.get("adopted", False))
