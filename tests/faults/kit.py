@@ -22,6 +22,7 @@ from tests.support.places import quick_folder
 Rule = dict[str, Any]
 
 ROLLED = {a: {**v, "image": "esxi9"} if "image" in v else v for a, v in FIRST.items()}
+MOVED = {"ip": "10.77.0.5", "netmask": "255.255.255.0", "gateway": "10.77.0.1", "vlan": 77}
 FIXED: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "birth": ({}, FIRST),
     "installation": (FIRST, EDITED["another host is installed"]),
@@ -29,6 +30,7 @@ FIXED: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "move": (FIRST, EDITED["the host moves and loses all"]),
     "leave": (FIRST, EDITED["the host leaves"]),
     "roll": (FIRST, ROLLED),
+    "management": (FIRST, {**FIRST, 'host.esx["esx01"].management': MOVED}),
     "revive": (FIRST, FIRST),  # and the host is gone: its machine was switched off
 }
 MAC = "52:54:00:00:00:11"

@@ -154,8 +154,7 @@ def update(tools: PathTools, call: Call) -> None:
     system = tools.manager(call, "networkSystem")
     try:
         system.UpdateNetworkConfig(config=config, changeMode="modify")
-    except (vmodl.fault.HostCommunication, vmodl.fault.HostNotConnected, vim.fault.Timedout,
-            vmodl.fault.SystemError) as problem:
+    except vmodl.fault.HostCommunication as problem:  # HostNotConnected and HostNotReachable among them
         _settle(tools, call, problem)
 
 
