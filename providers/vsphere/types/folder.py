@@ -13,6 +13,9 @@ from providers.vsphere.tools import Tools, after, quoted, refuse_children
 
 KINDS = {"host": "hostFolder", "vm": "vmFolder", "network": "networkFolder", "datastore": "datastoreFolder"}
 """Kind of folder → the Datacenter property that holds such folders."""
+_HOLDS = {"host": "ComputeResource", "vm": "VirtualMachine", "network": "Network", "datastore": "Datastore",
+          "datacenter": "Datacenter"}
+"""Kind of folder → a type that only such folders hold."""
 
 
 def create(tools: Tools, call: Call) -> Attrs:
@@ -24,7 +27,12 @@ def create(tools: Tools, call: Call) -> Attrs:
 def _parent(tools: Tools, call: Call) -> Any:
     wanted = after(call)
     if wanted.get("parent"):
-        return tools.entity(wanted["parent"], call)
+        parent = tools.entity(wanted["parent"], call)
+        holds = {kind._wsdlName for kind in tools.read(parent, "childType").get("childType") or ()}
+        if wanted.get("kind") and _HOLDS[str(wanted["kind"])] not in holds:
+            raise StepFailed("a folder holds what its parent holds", f"{wanted['parent']} holds no {wanted['kind']}",
+                             "remove `kind`, or choose another `parent`")
+        return parent
     if not wanted.get("datacenter"):
         return tools.root_folder()
     place = KINDS.get(str(wanted.get("kind") or "host"))
@@ -45,7 +53,7 @@ def destroy(tools: Tools, call: Call) -> None:
 
 
 def validate(attributes: Attrs) -> Iterable[str]:
-    kind = attributes.get("kind", "host")
+    kind = attributes.get("kind") or "host"
     if attributes.get("parent") and attributes.get("datacenter"):
         yield "set `parent` or `datacenter`, not both: a folder's parent says which datacenter it is in"
     elif kind == "datacenter" and attributes.get("datacenter"):
@@ -61,7 +69,7 @@ FOLDER = ResourceType(
         "name": string("Its name in vCenter; the label where unset. A change renames it in place."),
         "datacenter": reference("The datacenter that it is in.", "datacenter", replace=True),
         "parent": reference("The folder that it is in, instead of the datacenter's top.", "folder", replace=True),
-        "kind": string("What it holds.", default="host", always=True, replace=True,
+        "kind": string("What it holds; unset: what its parent holds, or hosts and clusters.", replace=True,
                        enum=("host", "vm", "datacenter", "network", "datastore")),
     },
     order=0,
