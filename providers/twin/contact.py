@@ -27,13 +27,17 @@ class Move:
 
 
 class Contact:
-    """vCenter's side of its connections. `late`: a host that is gone shows as connected until something asks it."""
+    """vCenter's side of its connections. `late`: a host that is gone shows as connected until something asks it.
+    `follows`: DNS gets the address of a host that moves, in time.
+    """
 
     def __init__(self, inventory: Inventory, fleet: str, instance: str) -> None:
         self.inventory = inventory
         self.fleet = fleet
         self.instance = instance
         self.late = False
+        self.follows = True
+        self.records: dict[str, str] = {}  # what an administrator has set in DNS, by MAC: it ends with the process
         self.moves: list[Move] = []
 
     def box(self, mac: str) -> Box | None:
@@ -76,6 +80,18 @@ class Contact:
         host.thumbprint = ""
         self.inventory.mark(host, box)
         self.inventory.attach(host, running.config)
+
+    def point(self, name: str, wanted: str = "") -> str:
+        """What DNS has of this name; "" where nothing answers to it. Its record becomes the address that is `wanted`,
+        unless nobody cares for it (`follows`)."""
+        box = self.box_at(name)
+        if box is None or box.running is None:
+            return ""
+        found = doors(box, box.running.config)
+        if wanted in found and self.follows:
+            self.records[box.mac] = wanted
+        record = self.records.get(box.mac, "")
+        return record if record in found else next(iter(found), "")
 
     def meet(self, host: Host, box: Box) -> None:
         """vCenter's connection is by an address that answers, where one does."""

@@ -41,16 +41,6 @@ def doors(box: Box, config: HostConfig) -> list[str]:
             if nic.ip and "management" in nic.services and carried(box, config, nic)]
 
 
-def way(box: Box, config: HostConfig, last: str) -> str:
-    """The address by which vCenter, told to connect, meets the host.
-
-    Whoever gives a host another address and tells vCenter to reconnect has changed its DNS record before: where the
-    name may lead to two addresses, it is the one that vCenter did not use last.
-    """
-    found = doors(box, config)
-    return next((each for each in found if each != last), found[0] if found else box.ip)
-
-
 def cut(box: Box, config: HostConfig, host: Host | None) -> str:
     """Why vCenter would lose this host by that configuration; "" where it would not."""
     if not managed(config):

@@ -110,9 +110,10 @@ def certificate_at(server: str, timeout: float) -> bytes:
 def looked_up(name: str) -> frozenset[str]:
     """The IPv4 addresses that a name leads to here; none where nobody here knows it."""
     try:
-        return frozenset(str(found[4][0]) for found in socket.getaddrinfo(name, 443, socket.AF_INET, socket.SOCK_STREAM))
+        found = socket.getaddrinfo(name, 443, socket.AF_INET, socket.SOCK_STREAM)
     except OSError:
         return frozenset()
+    return frozenset(str(each[4][0]) for each in found)
 
 
 def tls_context(trust: Trust) -> ssl.SSLContext:

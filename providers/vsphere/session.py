@@ -324,11 +324,11 @@ class VsphereSession:
             return False
         return bool(trust.pins) and trust.accepts(shown)
 
-    def leads(self, name: str) -> frozenset[str]:
-        """The IPv4 addresses that a host name leads to, as far as this machine knows."""
+    def leads(self, name: str, wanted: str) -> frozenset[str]:
+        """The IPv4 addresses that a host name leads to, as far as this machine knows. `wanted`: it should, by now."""
         from providers.vsphere.twin import name_leads
 
-        return name_leads(self.house, name) if self.house is not None else looked_up(name)
+        return name_leads(self.house, name, wanted) if self.house is not None else looked_up(name)
 
     def pause(self, seconds: float, call: Call) -> None:
         """Wait a moment. Raises StepFailed where the run is to stop."""

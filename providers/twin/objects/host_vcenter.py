@@ -22,7 +22,7 @@ from providers.twin.objects.adding import (
 from providers.twin.objects.base import EntityObject
 from providers.twin.objects.host import HostManager, HostObject
 from providers.twin.objects.removal import check_removable, remove_host
-from providers.twin.reach import doors, way
+from providers.twin.reach import doors
 
 
 class VcenterHost(HostObject, EntityObject):
@@ -157,8 +157,7 @@ class VcenterHost(HostObject, EntityObject):
         check_manager(house, box, running, force=bool(cnxSpec and cnxSpec.force))
         check_clock(box, name)
         reborn = running.born != doc.boots
-        at = name if name in doors(box, running.config) else way(box, running.config, doc.ip)
-        house.contact.connect(doc, box, at)
+        house.contact.connect(doc, box, name if name in doors(box, running.config) else house.contact.point(name))
         if reborn:
             self._return_vms(sync=bool(reconnectSpec and reconnectSpec.syncState))
 
