@@ -188,6 +188,11 @@ class VmObject(EntityObject):
             instanceUuid=self.house.derived_uuid("vm instance", self.doc.uuid),
         )
 
+    @prop("summary")
+    def summary(self) -> Any:
+        return data("VirtualMachineSummary", vm=self.ref(), runtime=self.runtime(), config=self.summary_config(),
+                    quickStats=data("VirtualMachineQuickStats", guestHeartbeatStatus="gray"), overallStatus="green")
+
     @prop("config.uuid")
     def uuid(self) -> str:
         return str(self.doc.uuid)
