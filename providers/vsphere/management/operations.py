@@ -84,7 +84,8 @@ def deselect(tools: PathTools, call: Call) -> None:
 def disconnect(tools: PathTools, call: Call) -> None:
     """Only when the other path answers, and the host's name leads to it: until then nothing was cut."""
     path = look(tools, call)
-    now = str((call.before or {}).get("at") or address(path.vmk0))
+    known = (call.before or {}).get("at")
+    now = known if known and isinstance(known, str) else address(path.vmk0)
     other = next((a for a in (address(path.adapter), address(path.vmk0)) if a and a != now), "")
     if not other:
         raise StepFailed("there is no second path to this host", f"it answers at {now} only", "roll back, plan again")
@@ -121,7 +122,7 @@ def _name(tools: PathTools, call: Call) -> str:
 
 def _check_name(tools: PathTools, call: Call, where: str) -> None:
     name = _name(tools, call)
-    found = tools.leads(name)
+    found = tools.leads(name, where)
     if found and where not in found:
         raise StepFailed(
             "the host's name does not lead to its new address", f"{name} leads to {', '.join(sorted(found))}, and not "

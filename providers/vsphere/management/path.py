@@ -26,8 +26,8 @@ class PathTools(HostTools, Protocol):
     def answers(self, birth: Attrs) -> bool:
         """Whether a host answers at `ip`, and shows that `certificate`."""
 
-    def leads(self, name: str) -> frozenset[str]:
-        """The addresses that a host name leads to, as far as this machine knows."""
+    def leads(self, name: str, wanted: str) -> frozenset[str]:
+        """The addresses that a host name leads to, as far as this machine knows. `wanted`: it should, by now."""
 
     def pause(self, seconds: float, call: Call) -> None:
         """Wait a moment. Raises StepFailed where the run is to stop."""
@@ -115,8 +115,9 @@ def observe_connection(tools: HostTools, call: Call) -> Attrs:
     """vCenter does not tell by which address it has a host: what the step says is taken for it."""
     if _status(tools, call)["connection"] != "connected":
         return {"connected": False, "at": ""}
-    at = next((a["at"] for a in (call.after, call.before) if a and a.get("connected") and "at" in a), "")
-    return {"connected": True, "at": at}
+    said = (a.get("at") for a in (call.after, call.before) if a and a.get("connected"))
+    at = next((each for each in said if each and isinstance(each, str)), "")
+    return {"connected": True, "at": at or address(look(tools, call).vmk0)}
 
 
 def guard(tools: HostTools, name: str, call: Call) -> bool:

@@ -38,7 +38,7 @@ def drafts(change: Change) -> Sequence[Draft]:
               "moves" if change.assumed else ""),
         Draft("management.open_adapter", {"adapter": ""}, {"adapter": adapter}, opened),
         Draft("management.select", {"adapter": adapter, "open": False}, {"adapter": adapter, "open": True}, opened),
-        Draft("management.disconnect", {"connected": True, "at": before.get("ip") or ""},
+        Draft("management.disconnect", {"connected": True, "at": before.get("ip") or _AS_BEFORE},
               {"connected": False, "at": ""}, opened),
         Draft("management.reconnect", {"connected": False, "at": ""}, {"connected": True, "at": after["ip"]}, opened),
         middle,
