@@ -48,9 +48,9 @@ def update(tools: Tools, call: Call) -> None:
     if "dns" in wanted:
         stack.dnsConfig = _resolver(editable(live.dnsConfig), wanted["dns"])
     if wanted.get("congestion"):
-        stack.congestionControlAlgorithm = wanted["congestion"]
+        stack.congestionControlAlgorithm = str(wanted["congestion"])
     if wanted.get("connections"):
-        stack.requestedMaxNumberOfConnections = wanted["connections"]
+        stack.requestedMaxNumberOfConnections = int(wanted["connections"])  # type: ignore[arg-type]
     spec = vim.host.NetworkConfig.NetStackSpec(netStackInstance=stack, operation="edit")
     tools.manager(call, "networkSystem").UpdateNetworkConfig(
         config=vim.host.NetworkConfig(netStackSpec=[spec]), changeMode="modify")
