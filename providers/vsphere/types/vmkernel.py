@@ -126,7 +126,7 @@ VMKERNEL = ResourceType(
         "mtu": integer("Largest packet, in bytes; at most the vSwitch's.", default=1500, check="mtu"),
         "gateway": string("Its own default gateway; the stack's where unset.", check="ipv4"),
         "ipv6": Field("object", "Its IPv6 configuration; what is unset stays as it is.", fields=IPV6),
-        "stack": Field("string", "Its TCP/IP stack: defaultTcpipStack, vmotion, vSphereProvisioning, or one that was made.",
+        "stack": Field("string", "Its TCP/IP stack: defaultTcpipStack, vmotion, vSphereProvisioning, or a made one.",
                        replace=True),
         "services": strings("Services that use it.", unordered=True, enum=tuple(sorted(NIC_TYPES))),
     },
