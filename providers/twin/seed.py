@@ -24,6 +24,8 @@
           syslog: {targets: ["udp://10.0.0.9:514"], firewall: true}
           service: {TSM-SSH: {policy: "on", running: true}}
           option: {UserVars.SuppressShellWarning: 1}
+          network: {policy: {VM Network: {security: {promiscuous: true}}}, ipv6: {vmk0: {addresses: ["fd00::5/64"]}},
+                    on_stack: {vmk1: vmotion}, tcpip_stack: {vmotion: {gateway: 10.0.20.1}}, route: {10.9.0.0/16: 10.128.0.2}}
           iscsi: {iqn: iqn.1998-01.com.vmware:esx03, ports: [vmk1], targets: ["10.0.30.10:3260"], rescanned: true}
     datastores:
       dc0/san1: {hosts: [esx03.lab.example]}  # VMFS volumes; NFS ones come with the hosts' mounts
@@ -41,6 +43,7 @@
         iqn.2001-05.com.example:array1: {portals: ["10.0.30.10:3260"], luns: [naa.60000000000000000000000000000003]}
     machines:
       "52:54:00:00:00:14": {name: esx04.lab.example, power: external, skew: 90000, managed_by: another vCenter's UUID}
+      "52:54:00:00:00:15": {vlans: [0, 20]}   # the site's switches carry only these to vCenter
 
 Inventory is laid down once, in an empty twin; `exports` and `machines` hold at every opening.
 """
@@ -74,6 +77,7 @@ from providers.twin.model import (
     Vswitch,
 )
 from providers.twin.seed_file import SeedError, SeedFile, Where
+from providers.twin.seed_network import network
 from providers.twin.seed_format import ConfigSeed, HostSeed, MachineSeed, Seed, VmSeed
 from providers.twin.seed_storage import lay_iscsi, lay_san
 
@@ -210,6 +214,7 @@ def deviate(box: Box, config: HostConfig, seed: ConfigSeed, where: Where) -> Non
         if kind is None:
             raise SeedError((*where, "nfs", name, "version"), f"{mount.version!r} is no version", 'write "3" or "4.1"')
         config.nfs[name] = Nfs(mount.server, mount.path, kind, mount.access, security=mount.security)
+    network(config, seed.network, lambda place, text: SeedError((*where, "network", *place), text))
     _settings(config, seed, where)
 
 
@@ -295,6 +300,7 @@ def _machine(house: House, mac: str, seed: MachineSeed) -> None:
     if seed.power not in ("", "external"):
         raise SeedError(("machines", mac, "power"), 'only "external" can be said here')
     box.external = seed.power == "external"
+    box.vlans = seed.vlans
     if box.boots:
         return  # what it does has begun: its clock and its manager are its own
     box.skew = seed.skew

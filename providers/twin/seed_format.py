@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from providers.twin.seed_network import NetworkSeed
+
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True):
     pass
@@ -117,6 +119,7 @@ class ConfigSeed(_Strict):
     syslog: SyslogSeed | None = None
     service: dict[str, ServiceSeed] = msgspec.field(default_factory=dict)
     option: dict[str, str] = msgspec.field(default_factory=dict)
+    network: NetworkSeed = msgspec.field(default_factory=NetworkSeed)
     iscsi: IscsiSeed | None = None
 
 
@@ -160,6 +163,7 @@ class MachineSeed(_Strict):
     power: str = ""
     skew: float = 0.0
     managed_by: str = ""
+    vlans: list[int] | None = None
 
 
 class Seed(_Strict):
