@@ -79,7 +79,8 @@ def listed_again(catalog: Catalog, desired: Mapping[Address, Resource], live: Li
 
 def _rebuilt(catalog: Catalog, desired: Mapping[Address, Resource], live: Live,
              changes: Mapping[Address, Change]) -> dict[Address, Change]:
-    """Roots that are no entities go with what they refer to: nothing removes a DRS group that a rule names."""
+    """Roots that are no entities go with what they refer to: nothing removes a DRS group that a rule names. So does
+    what is inside of its own kind: a folder in a folder."""
     found: dict[Address, Change] = {}
     while True:
         away = replaced({**changes, **found})
@@ -87,10 +88,11 @@ def _rebuilt(catalog: Catalog, desired: Mapping[Address, Resource], live: Live,
         for address, resource in desired.items() if away else ():
             rtype, now = catalog.types[address.rtype], live.objects.get(address)
             known = changes.get(address)
-            if address.child_type or rtype.look is None or now is None or address in found or \
+            if address.child_type or now is None or address in found or \
                     (known is not None and known.action not in (Action.NOOP, Action.UPDATE)):
                 continue
-            on = [t for t in _scalars(rtype, resource.attributes) if t in away]
+            on = [t for t in _scalars(rtype, resource.attributes) if t in away
+                  and (rtype.look is not None or Address.parse(t).type == address.type)]
             if on:
                 before = {k: v for k, v in now.attributes.items() if k in rtype.fields}
                 after = {k: f.default for k, f in rtype.fields.items() if f.default is not None}
