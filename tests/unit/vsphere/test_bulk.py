@@ -182,9 +182,10 @@ def test_a_damaged_answer_is_refused_or_read_as_pyvmomi_reads_it(seed: int, at: 
     damaged = document[:at] + put + document[at + gone:]
     try:
         theirs = by_pyvmomi(damaged, reader._stub)
-    except Exception:
-        with pytest.raises(BadAnswer):
-            read(damaged, reader)
+    except Exception as problem:
+        if not str(problem).endswith("no attribute ''"):  # an empty enumeration: ours reads it, as vcsim leaves some so
+            with pytest.raises(BadAnswer):
+                read(damaged, reader)
         return
     try:
         ours = read(damaged, reader)

@@ -31,7 +31,7 @@ class Reader:
         self.house, self.paths = house, paths
         stub: Any = InProcessStub(house.world, codec=True)
         self.stub = stub
-        self.content = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+        self.content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
         self.content.sessionManager.Login(USER, PASSWORD)
         self.context = Context(house.world.sessions.get(stub._key))
 
@@ -99,7 +99,7 @@ def test_what_changes_on_one_host_shows_on_that_one(made: list[str]) -> None:
 
 
 def test_hosts_that_are_away_are_shown_so(made: list[str]) -> None:
-    house = new_house(6, ESXI8)
+    house: Any = new_house(6, ESXI8)
     reader = Reader(house)
     reader.read()
     house.stop_responding("52:54:00:00:00:03")
