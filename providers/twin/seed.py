@@ -25,7 +25,8 @@
           service: {TSM-SSH: {policy: "on", running: true}}
           option: {UserVars.SuppressShellWarning: 1}
           network: {policy: {VM Network: {security: {promiscuous: true}}}, ipv6: {vmk0: {addresses: ["fd00::5/64"]}},
-                    on_stack: {vmk1: vmotion}, tcpip_stack: {vmotion: {gateway: 10.0.20.1}}, route: {10.9.0.0/16: 10.128.0.2}}
+                    on_stack: {vmk1: vmotion}, tcpip_stack: {vmotion: {gateway: 10.0.20.1}},
+                    route: {10.9.0.0/16: 10.128.0.2}}
           iscsi: {iqn: iqn.1998-01.com.vmware:esx03, ports: [vmk1], targets: ["10.0.30.10:3260"], rescanned: true}
     datastores:
       dc0/san1: {hosts: [esx03.lab.example]}  # VMFS volumes; NFS ones come with the hosts' mounts
