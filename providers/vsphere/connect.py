@@ -150,7 +150,7 @@ def speak(stub: Any) -> Any:
         ours = _numbers(versionIdMap.get(version, ""))
         if version.startswith("vim.version.") and ours and ours <= theirs:
             if version != stub.version and hasattr(stub, "ComputeVersionInfo"):
-                stub.version = version
+                del stub.version  # where it has one, pyVmomi keeps the header of that one
                 stub.ComputeVersionInfo(version)
             break
     return content
