@@ -27,6 +27,10 @@
           network: {policy: {VM Network: {security: {promiscuous: true}}}, ipv6: {vmk0: {addresses: ["fd00::5/64"]}},
                     on_stack: {vmk1: vmotion}, tcpip_stack: {vmotion: {gateway: 10.0.20.1}},
                     route: {10.9.0.0/16: 10.128.0.2}}
+          firewall: {sshServer: {allowed: [10.0.0.0/8]}, sshClient: {enabled: true}}
+          power_policy: static
+          module: {lpfc: lpfc_lun_queue_depth=64}
+          clock: ptp                          # what it follows; ntp by default
           iscsi: {iqn: iqn.1998-01.com.vmware:esx03, ports: [vmk1], targets: ["10.0.30.10:3260"], rescanned: true}
     datastores:
       dc0/san1: {hosts: [esx03.lab.example]}  # VMFS volumes; NFS ones come with the hosts' mounts
@@ -78,8 +82,9 @@ from providers.twin.model import (
     Vswitch,
 )
 from providers.twin.seed_file import SeedError, SeedFile, Where
-from providers.twin.seed_network import network
 from providers.twin.seed_format import ConfigSeed, HostSeed, MachineSeed, Seed, VmSeed
+from providers.twin.seed_network import network
+from providers.twin.seed_settings import host_settings
 from providers.twin.seed_storage import lay_iscsi, lay_san
 
 if TYPE_CHECKING:
@@ -237,6 +242,7 @@ def _settings(config: HostConfig, seed: ConfigSeed, where: Where) -> None:
         _known(key, options(), (*where, "option", key))
         with _at(*where, "option", key):
             baseline.set_option(config, key, _READ[options()[key].kind](text))
+    host_settings(config, seed, where)
 
 
 _READ: dict[str, Callable[[str], bool | int | str]] = {

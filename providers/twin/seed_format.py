@@ -109,6 +109,11 @@ class ServiceSeed(_Strict):
     running: bool = False
 
 
+class FirewallSeed(_Strict):
+    enabled: bool | None = None
+    allowed: list[str] = msgspec.field(default_factory=lambda: ["all"])
+
+
 class ConfigSeed(_Strict):
     vswitch: dict[str, SwitchSeed] = msgspec.field(default_factory=dict)
     portgroup: dict[str, PortgroupSeed] = msgspec.field(default_factory=dict)
@@ -120,6 +125,10 @@ class ConfigSeed(_Strict):
     service: dict[str, ServiceSeed] = msgspec.field(default_factory=dict)
     option: dict[str, str] = msgspec.field(default_factory=dict)
     network: NetworkSeed = msgspec.field(default_factory=NetworkSeed)
+    firewall: dict[str, FirewallSeed] = msgspec.field(default_factory=dict)
+    power_policy: str = ""
+    module: dict[str, str] = msgspec.field(default_factory=dict)
+    clock: str = ""  # ptp: it follows PTP
     iscsi: IscsiSeed | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim, vmodl
 
+from planner.model import FleetError
 from providers.twin.house import House
 from providers.twin.model import Vm
 from providers.twin.outbound import Blocked, HouseFirewall, let_out
@@ -228,3 +229,31 @@ def test_ha_takes_autostart_over() -> None:
     assert esx.config.autoStart.defaults.enabled is None
     with pytest.raises(vmodl.fault.NotSupported, match="vSphere HA"):
         esx.configManager.autoStartManager.ReconfigureAutostart(Auto.Config(defaults=Auto.SystemDefaults(enabled=True)))
+
+
+SEEDED = """\
+datacenters: [dc0]
+clusters: {{dc0/prod: {{}}}}
+hosts:
+  esx01.test: {{mac: "{mac}", cluster: dc0/prod, config: {{{config}}}}}
+"""
+
+
+def test_seeds_of_settings() -> None:
+    house = reopen(None, [], seed=SEEDED.format(mac=mac_of(1), config=(
+        "firewall: {sshServer: {allowed: [10.0.0.0/8]}, sshClient: {enabled: true}}, power_policy: static, "
+        "module: {lpfc: a=1}, clock: ptp")))
+    esx = host(vcenter(house, codec=True))
+    found = {each.key: each for each in esx.config.firewall.ruleset}
+    assert (found["sshClient"].enabled, found["sshServer"].allowedHosts.ipNetwork[0].network) == (True, "10.0.0.0")
+    assert esx.config.powerSystemInfo.currentPolicy.shortName == "static"
+    assert esx.configManager.kernelModuleSystem.QueryConfiguredModuleOptionString("lpfc") == "a=1"
+    assert esx.config.dateTimeInfo.systemClockProtocol == "ptp"
+
+
+@pytest.mark.parametrize("config", ["firewall: {nonsense: {}}", "firewall: {sshServer: {allowed: [nas1]}}",
+                                    "power_policy: silent", "module: {nonsense: a=1}", "clock: sundial"])
+def test_seeds_that_do_not_fit(config: str) -> None:
+    with pytest.raises(FleetError) as caught:
+        reopen(None, [], seed=SEEDED.format(mac=mac_of(1), config=config))
+    assert caught.value.diagnostics[0].mark is not None
