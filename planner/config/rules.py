@@ -21,7 +21,7 @@ Claims: TypeAlias = dict[tuple[str, str, str], tuple[str, str]]
 class Rules:
     """Checks resources as they come by, and the whole at the end."""
 
-    __slots__ = ("_alikes", "_edges", "_inside", "_names", "_shared", "_unique", "bodies", "problems")
+    __slots__ = ("_alikes", "_edges", "_inside", "_names", "_over", "_shared", "_unique", "bodies", "problems")
 
     def __init__(self, bodies: Bodies) -> None:
         self.bodies = bodies
@@ -29,6 +29,7 @@ class Rules:
         self._unique: dict[tuple[str, str], dict[str, Address]] = {}
         self._names: dict[tuple[Any, ...], Address] = {}
         self._shared: list[tuple[Resource, Resource, ResourceType]] = []  # host, kid, type
+        self._over: list[tuple[Resource, list[Resource]]] = []  # kids that stand on roots, all kids of that host
         self._alikes: list[Resource] = []  # of types that have something in common with what they name
         self._edges: dict[Address, dict[Address, None]] = {}  # between roots
         self._inside: dict[Address, dict[Address, None]] = {}  # between what hangs on one host
@@ -57,6 +58,8 @@ class Rules:
                 self._repeated(kid, kid_table)
             for name in kid_table.distinct:
                 self._distinct(kid, name, claims)
+            if kid_table.rtype.over:
+                self._over.append((kid, kids))
             if kid_table.rtype.shared:
                 self._shared.append((own, kid, kid_table.rtype))
             for owned_type, names in kid_table.rtype.owns.items():
@@ -118,6 +121,36 @@ class Rules:
                         f"set {name} of {carrier}.{below[1]} to {mine}, or this one to at most {most}", kid.address)
                 return
             below = next(((t, str(attributes[f])) for f, t in rtype.siblings.items() if f in attributes), below)
+
+    def _stands(self, kid: Resource, kids: list[Resource]) -> None:
+        """What stands on a root (an adapter on a distributed port group) needs that root's own root on its host."""
+        rtype = self.bodies.tables[kid.address.child_type].rtype
+        for name, (of, sibling) in rtype.over.items():
+            value = kid.attributes.get(name)
+            named = names_root(rtype.fields[name], value)
+            group = self.bodies.resources.get(Address.parse(str(value))) if named else None
+            carrier = group.attributes.get(of) if group is not None else None
+            if not isinstance(carrier, str):
+                continue  # reported where it was evaluated
+            known_by = self.bodies.tables[sibling].rtype.known_by
+            if not any(k.address.child_type == sibling and k.attributes.get(known_by) == carrier for k in kids):
+                self._error(f"{name} is of a {carrier.partition('.')[0]} that this host is not part of",
+                            f"{value} is on {carrier}", kid,
+                            f"declare `{sibling}:` on the host, with {known_by}: '${{{carrier}}}'")
+            self._carried(kid, rtype, carrier)
+
+    def _carried(self, kid: Resource, rtype: ResourceType, carrier: str) -> None:
+        """A number that must not be above that of the root below it (the MTU of a distributed switch)."""
+        below = self.bodies.resources.get(Address.parse(carrier))
+        fields = self.bodies.tables[Address.parse(carrier).type].rtype.fields
+        for name in rtype.within if below is not None else ():
+            mine = kid.attributes.get(name, rtype.fields[name].default)
+            most = below.attributes.get(name, fields[name].default) if below is not None and name in fields else None
+            if isinstance(mine, int) and isinstance(most, int) and mine > most:
+                self.problems.warning(
+                    f"{name} is above that of the {carrier.partition('.')[0]} below it",
+                    f"{kid.address} has {mine}, {carrier} has {most}: larger packets are dropped", kid.mark or 0,
+                    f"set {name} of {carrier} to {mine}, or this one to at most {most}", kid.address)
 
     # --- uniqueness ---------------------------------------------------------------------------------------
 
@@ -249,6 +282,8 @@ class Rules:
         """Report what only the whole shows: values that must agree, every cycle between resources."""
         self._agreements()
         self._alike()
+        for kid, kids in self._over:
+            self._stands(kid, kids)
         for edges in (self._edges, self._inside):
             needs: dict[Address, set[Address]] = {a: set(t) for a, t in edges.items()}
             targets = set().union(*needs.values()) if needs else set()

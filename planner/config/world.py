@@ -26,7 +26,7 @@ MAX_CHAIN = 50
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 LATER: Mapping[str, str] = {
-    "import": "import of what already runs", "policy": "policies", "distributed_switch": "distributed switches",
+    "import": "import of what already runs", "policy": "policies",
     "bmc": "power through a BMC", "management": "the management address", "iscsi": "iSCSI", "fc": "Fibre Channel",
     "vmfs": "VMFS datastores", "firewall": "firewall rule sets", "license": "licences", "users": "local users",
     "lockdown": "lockdown mode", "power_policy": "power policies", "rollout": "rolling updates",

@@ -69,6 +69,13 @@ def _roots() -> list[ResourceType]:
                 "enabled": boolean("whether it is on"), "admission_control": boolean("whether it is enforced")}),
             "moref": computed("the managed object reference"),
         }, _operations("cluster"), 2, validate=_cluster_rule),
+        ResourceType("distributed_switch", "A distributed switch.", {
+            "name": string("its name"), "datacenter": reference("its datacenter", "datacenter"),
+            "mtu": integer("frame size", default=1500, check="mtu"),
+        }, _operations("distributed_switch"), 2),
+        ResourceType("distributed_portgroup", "A distributed port group.", {
+            "name": string("its name"), "switch": reference("its switch", "distributed_switch", required=True),
+        }, _operations("distributed_portgroup"), 2),
         ResourceType("host", "A host.", {
             "name": string("FQDN that AddHost uses", required=True, check="fqdn", replace=True),
             "mac": string("MAC address that it boots from", required=True, check="mac"),
@@ -86,7 +93,7 @@ def _children() -> list[ResourceType]:
         ResourceType("vswitch", "A standard switch.", {
             "uplinks": strings("its NICs", unordered=True), "mtu": integer("frame size", default=1500, check="mtu"),
             "ports": integer("number of ports", minimum=1, maximum=4096),
-        }, _operations("vswitch"), 7, parent="host", distinct=("uplinks",),
+        }, _operations("vswitch"), 7, parent="host", distinct=("uplinks",), pool={"uplinks": "physical NIC"},
             baseline={"vSwitch0": {"uplinks": ["vmnic0"], "mtu": 1500}}),
         ResourceType("portgroup", "A port group.", {
             "vswitch": string("the switch that it is on", required=True, replace=True),
@@ -94,12 +101,19 @@ def _children() -> list[ResourceType]:
         }, _operations("portgroup"), 7, parent="host", siblings={"vswitch": "vswitch"},
             baseline={"Management Network": {"vswitch": "vSwitch0", "vlan": 0},
                       "VM Network": {"vswitch": "vSwitch0", "vlan": 0}}),
+        ResourceType("dvs", "Membership of a distributed switch.", {
+            "switch": reference("the switch", "distributed_switch", required=True, replace=True),
+            "uplinks": strings("its NICs", unordered=True),
+        }, _operations("dvs"), 7, parent="host", distinct=("uplinks",), pool={"uplinks": "physical NIC"},
+            known_by="switch"),
         ResourceType("vmkernel", "A vmkernel adapter.", {
-            "portgroup": string("the port group that it is on", required=True, replace=True),
+            "portgroup": Field("string", "the port group that it is on", required=True, replace=True,
+                               to=("distributed_portgroup",)),
             "dhcp": boolean("address by DHCP"), "ip": string("its address", check="ipv4"),
             "netmask": string("its netmask", check="netmask"), "mtu": integer("packet size", check="mtu"),
             "services": strings("what it carries", enum=SERVICES, unordered=True),
         }, _operations("vmkernel"), 7, parent="host", siblings={"portgroup": "portgroup"}, within={"mtu": "vswitch"},
+            over={"portgroup": ("switch", "dvs")},
             unique=("ip",), distinct=("portgroup",),
             validate=_vmkernel_rule,
             baseline={"vmk0": {"portgroup": "Management Network", "dhcp": True, "ip": Unknown(NEWBORN)}}),
