@@ -74,6 +74,7 @@ class Operation:
     closes: tuple[str, ...] = ()
     whole: bool = False
     when: str = ""  # a guard (see GUARDS)
+    again: bool = False  # live does not show whether it was made, and once more does no harm: in doubt it is repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,10 @@ class ResourceType:
     # What a declared object needs of its host: (name, its attributes, what the host will have by type and name; of
     # settings only what is declared) → what is wrong and what to do; None where nothing is.
     fits: Callable[[str, Attrs, Mapping[tuple[str, str], Attrs]], tuple[str, str] | None] | None = None
+    along: tuple[str, ...] = ()  # settings of the same host that are read along, for `rules`
+    # What objects of several types on one host have to say of each other: (what it has by (type, name) before any
+    # step, all changes on it) → what is wrong.
+    rules: Callable[[Mapping[tuple[str, str], Attrs], Sequence[Change]], Iterable[Diagnostic]] | None = None
     # Why a live object is dead (an export whose server is gone); "": it is not. One that nobody declares any more is
     # removed then, whoever made it.
     dead: Callable[[Attrs], str] | None = None

@@ -372,6 +372,8 @@ class _Differ:
             return replace(created, action=Action.REPLACE, before={**unseen, **observed(rtype, found)}, reason=why)
         if changed:
             along = {k for o in rtype.operations for name, more in o.carries.items() if name in changed for k in more}
+            told = recorded.attributes if recorded else {}
+            before |= {k: told[k] for k in along if k in told and not rtype.fields[k].observed}
             before |= {k: found[k] for k in along if k in found}
             return Change(address, Action.UPDATE, before, after, unknown, adopted=adopted)
         if adopted:
@@ -430,6 +432,9 @@ class _Differ:
                 existing = rtype.baseline if program.reset else {
                     a.name: self.inputs.live.objects[a].attributes for a in live}
                 self.diagnostics.extend(rtype.check(found, existing))
+        for rtype in self.catalog.children(root.type) if changes else ():
+            if rtype.rules is not None:
+                self.diagnostics.extend(rtype.rules(self._before(root, program), changes))
         self._check_claims(root, program, changes)
         self._check_fits(root, program, changes)
 

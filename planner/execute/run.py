@@ -252,9 +252,17 @@ class Run:
         return None if attributes is None else {k: v for k, v in attributes.items()
                                                 if k not in fields or fields[k].observed}
 
-    def blind(self, step: Step, before: Attrs | None, after: Attrs | None) -> bool:
-        """Whether live cannot tell if this took effect (only a password changes): then it is repeated, or undone."""
-        return before != after and self._visible(step, before) == self._visible(step, after)
+    def blind(self, step: Step, before: Attrs | None, after: Attrs | None, found: Attrs | None) -> bool:
+        """Whether live cannot tell if this took effect (only a password changes): then it is repeated, or undone.
+
+        An operation that can tell observes the secret as the reference that it was set by.
+        """
+        if self.engine.catalog.operations[step.operation].again:
+            return True
+        if before == after or self._visible(step, before) != self._visible(step, after):
+            return False
+        changed = [k for k, v in (after or {}).items() if v != (before or {}).get(k)]
+        return not any((found or {}).get(k) == (after or {})[k] for k in changed)
 
     def where(self, step: Step, before: Attrs | None, after: Attrs | None, found: Attrs | None) -> Side:
         """Which side of a step live is on; "after" where the two cannot be told apart."""

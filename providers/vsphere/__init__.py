@@ -10,7 +10,7 @@ from planner.ports import OpenContext
 from planner.schema import Field, boolean, integer, secret, string
 
 if TYPE_CHECKING:
-    from planner.model import Attrs, Diagnostic, Fleet
+    from planner.model import Attrs, Diagnostic, Fleet, Live
     from providers.vsphere.session import VsphereSession
 
 
@@ -47,11 +47,18 @@ class VsphereProvider:
         return open_session(context)
 
     def problems(self, fleet: Fleet) -> Iterable[Diagnostic]:
-        """What is wrong with the provider block, as far as it shows offline: for `fleet validate`."""
+        """What is wrong with the provider block and among hosts, as far as it shows offline: for `fleet validate`."""
         from providers.vsphere.block import block_problems
+        from providers.vsphere.storage_rules import storage_problems
 
         block = fleet.providers.get(self.name)
-        return () if block is None else block_problems(block)
+        return (*(() if block is None else block_problems(block)), *storage_problems(fleet))
+
+    def cautions(self, fleet: Fleet, live: Live) -> Iterable[Diagnostic]:
+        """What a plan has to say of storage: dead datastores, and what `problems` refuses of it."""
+        from providers.vsphere.storage_rules import storage_cautions, storage_problems
+
+        return (*storage_problems(fleet), *storage_cautions(fleet, live))
 
     def power(self, fleet: Fleet) -> Callable[[Attrs], str]:
         """How machines are started, without a server: for plans that read nothing. Raises FleetError for a bad seed."""

@@ -105,6 +105,9 @@ def run(first: Objects, second: Objects, kill: tuple[str, int], ending: str, fol
         again = opened.plan()
         assert again.empty, ([str(s) for s in again.steps], [str(c) for c in again.changes])
         facts_are_true(opened)
+        struck = CATALOG.operations[next(s for s in plan.steps if s.id == point[1]).operation]
+        if struck.again and point[0] == "after":  # nobody can tell: it is made once more
+            calls.pop()
         assert calls + calls_made(opened, 0) == reviewed(plan, skipped_steps(opened, outcome.run))
     else:
         outcome = rollback(opened.engine())

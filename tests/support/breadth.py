@@ -195,6 +195,12 @@ def _on_its_host(rtype: ResourceType, address: Address, body: Mapping[str, Any],
                 continue
             if not isinstance(names, Mapping) or other.get(names[address.child]) is not None:
                 return False
+    if rtype.fits is not None:
+        newborn = {(t.name, name): each for t in CATALOG.children() for name, each in t.baseline.items()}
+        declared = {(a.child_type, a.name): b for a, b in ((Address.parse(t), b) for t, b in found.items())
+                    if a.child_type and a.root == host}
+        if rtype.fits(address.name, body, {**newborn, **declared}) is not None:
+            return False
     return _within(rtype, body, siblings)
 
 

@@ -21,7 +21,7 @@ from providers.power import provider as power
 from providers.vsphere import provider as vsphere
 from state.local import open_store
 from tests.support.memory_boot import BUILDS, IMAGE, OTHER, MemoryBoot
-from tests.support.san import equip
+from tests.support.san import STEADY, equip
 
 _RUNS = itertools.count(1)
 
@@ -123,7 +123,7 @@ class Lab:
         context = OpenContext(wanted, wanted.providers["vsphere"], self.folder, writable, secret, self.clock, peer)
         session = vsphere.open(context)
         session.house.lag.seconds = self.lag
-        equip(session.house)
+        equip(session.house, STEADY)
         return Opened(self, wanted, session)
 
 

@@ -25,6 +25,9 @@ SEED = SanSeed(
     },
 )
 
+STEADY = SanSeed({name: lun for name, lun in SEED.luns.items() if not lun.late}, SEED.targets)
+"""Without what a rescan finds for good: nothing takes that back."""
+
 
 def equip(house: Any, seed: SanSeed = SEED) -> None:
     """Give a house its SAN, unless it has one. Hosts that run already see it as if they had booted with it."""

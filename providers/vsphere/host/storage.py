@@ -24,11 +24,12 @@ def scan_vmfs(tools: Tools, call: Call) -> None:
 SCANS: tuple[Operation, ...] = (
     Operation("host.refresh_storage", "HostStorageSystem.RefreshStorageSystem", "act",
               "Let the host look again at the storage that it knows; undone, all adapters are rescanned.", refresh,
-              inverse="host.rescan", privileges=_STORAGE),
+              inverse="host.rescan", again=True, privileges=_STORAGE),
     Operation("host.rescan", "HostStorageSystem.RescanAllHba", "act",
-              "Rescan all storage adapters: disks appear, and those that are gone leave.", rescan,
-              inverse="host.refresh_storage", privileges=_STORAGE),
+              "Rescan all storage adapters: disks appear, and those that are gone leave. What was mapped meanwhile stays.",
+              rescan,
+              inverse="host.refresh_storage", again=True, privileges=_STORAGE),
     Operation("host.scan_vmfs", "HostStorageSystem.RescanVmfs", "act", "Rescan for VMFS volumes.", scan_vmfs,
-              inverse="host.scan_vmfs", privileges=_STORAGE),
+              inverse="host.scan_vmfs", again=True, privileges=_STORAGE),
 )
 """There and back alike: scan, refresh, the changes, rescan, scan. So undoing ends with a rescan, too."""

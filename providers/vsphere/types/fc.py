@@ -74,6 +74,6 @@ FC = ResourceType(
         Operation("fc.rescan", "HostStorageSystem.RescanAllHba", "update",
                   "Rescan all adapters for this LUN; fails where it is not there then.", rescan, ("present",),
                   irreversible="a rescan only looks: what it finds stays in sight", to={"present": True},
-                  when="absent", privileges=("Host.Config.Storage",)),
+                  when="not-yet", privileges=("Host.Config.Storage",)),
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
-from planner.model import Attrs, SecretRef, StepFailed, Unknown
+from planner.model import Attrs, ReadFailed, SecretRef, StepFailed, Unknown
 from planner.ports import Call
 from planner.schema import boolean, computed, secret, string
 from providers.vsphere.tools import Tools, after, editable
@@ -61,6 +61,17 @@ def needs_adapter(name: str, attributes: Attrs, host: Mapping[tuple[str, str], A
         return ("the software iSCSI adapter of this host is not declared as enabled",
                 "declare `iscsi: {enabled: true}` on it")
     return None
+
+
+def observe(tools: Tools, call: Call) -> Attrs:
+    """The adapter as its own host has it: what a host makes up when it is enabled, vCenter may not show yet."""
+    paths = ("storageDeviceInfo.softwareInternetScsiEnabled", "storageDeviceInfo.hostBusAdapter")
+    live = tools.read(tools.manager(call, "storageSystem"), *paths)
+    found = read({ENABLED: live.get(paths[0]), HBAS: live.get(paths[1])}, frozenset())
+    if not found or not found["iscsi"]["adapter"]:
+        raise ReadFailed("the software iSCSI adapter of this host is not in sight", str(call.address.root),
+                         "see whether it is enabled; after a change it may need a reboot", retry=True)
+    return found["iscsi"]
 
 
 def is_iscsi_name(text: object) -> bool:
@@ -129,13 +140,15 @@ def chap(tools: Tools, call: Call) -> None:
         auth.chapAuthEnabled = wanted["chap"] != "prohibited"
     if "mutual_chap" in wanted:
         auth.mutualChapAuthenticationType = MODES["required" if wanted["mutual_chap"] else "prohibited"]
+    if auth.chapAuthenticationType == MODES["prohibited"]:
+        auth.mutualChapAuthenticationType = MODES["prohibited"]
     auth.chapName = str(wanted.get("chap_name", auth.chapName) or "") or None
     auth.mutualChapName = str(wanted.get("mutual_name", auth.mutualChapName) or "") or None
     auth.chapSecret = _secret(call, wanted, "chap_secret", auth.chapAuthenticationType)
     auth.mutualChapSecret = _secret(call, wanted, "mutual_secret", auth.mutualChapAuthenticationType)
-    if auth.chapAuthenticationType == MODES["prohibited"]:
+    if auth.chapSecret is None:
         auth.chapName = None
-    if auth.mutualChapAuthenticationType == MODES["prohibited"]:
+    if auth.mutualChapSecret is None:
         auth.mutualChapName = None
     tools.manager(call, "storageSystem").UpdateInternetScsiAuthenticationProperties(
         iScsiHbaDevice=adapter.device, authenticationProperties=auth)
@@ -183,14 +196,15 @@ ISCSI = ResourceType(
                   "Enable the software iSCSI adapter.", enable, ("enabled",), inverse="iscsi.disable",
                   to={"enabled": True}, privileges=_STORAGE),
         Operation("iscsi.name", "HostStorageSystem.UpdateInternetScsiName", "update",
-                  "Give the adapter its name.", rename, ("iqn",), inverse="iscsi.name",
+                  "Give the adapter its name.", rename, ("iqn",), inverse="iscsi.name", observe=observe,
                   disruptive="targets that let in the old name only let this host in no more", cuts="storage",
                   privileges=_STORAGE, opens=OPENS, closes=CLOSES),
         Operation("iscsi.chap", "HostStorageSystem.UpdateInternetScsiAuthenticationProperties", "update",
                   "Set what the adapter and its targets prove themselves with.", chap, _CHAP, inverse="iscsi.chap",
                   loses="a CHAP secret that fleet did not set: a host shows nobody the one that it has",
                   disruptive="targets that expect something else let this host in no more", cuts="storage",
-                  whole=True, privileges=_STORAGE, opens=OPENS, closes=CLOSES),
+                  carries=dict.fromkeys(_CHAP, _CHAP), observe=observe, privileges=_STORAGE, opens=OPENS,
+                  closes=CLOSES),
         Operation("iscsi.disable", "HostStorageSystem.UpdateSoftwareInternetScsiEnabled", "update",
                   "Disable the software iSCSI adapter; refused while it has targets or bound ports.", disable,
                   ("enabled",), inverse="iscsi.enable", to={"enabled": False},
