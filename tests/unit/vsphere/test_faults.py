@@ -40,7 +40,7 @@ def failure(bench: Bench, *change: Any) -> StepFailed:
 def test_a_lost_reply_leaves_the_step_in_doubt(bench: Bench) -> None:
     bench.house.faults.add(kind="lost_reply", method="*.AddPortGroup")
     assert failure(bench, *ADD).in_doubt
-    assert bench.observe(*ADD) == {"vswitch": "vSwitch0", "vlan": 7}
+    assert (bench.observe(*ADD) or {}).items() >= ADD[3].items()
 
 
 def test_a_reset_before_the_effect_leaves_it_in_doubt_too(bench: Bench) -> None:
@@ -67,7 +67,7 @@ def test_what_was_never_sent_is_not_in_doubt(bench: Bench) -> None:
 def test_an_expired_session_is_renewed_and_the_call_repeated(bench: Bench, method: str) -> None:
     bench.house.faults.add(kind="expire_session", method=method)
     bench.run(*ADD)
-    assert bench.observe(*ADD) == {"vswitch": "vSwitch0", "vlan": 7}
+    assert (bench.observe(*ADD) or {}).items() >= ADD[3].items()
 
 
 def test_an_expired_session_in_the_middle_of_a_bulk_read(bench: Bench) -> None:

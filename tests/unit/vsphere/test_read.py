@@ -12,12 +12,15 @@ from providers.vsphere.tools import quoted, unquoted
 from providers.vsphere.types import option
 from providers.vsphere.types.cluster import settings, touches_vms
 from providers.vsphere.types.dns import DNS
+from providers.vsphere.types.management import MANAGEMENT
 from providers.vsphere.types.nfs import NFS
 from providers.vsphere.types.ntp import NTP
 from providers.vsphere.types.option import OPTION
 from providers.vsphere.types.portgroup import PORTGROUP
+from providers.vsphere.types.route import ROUTE
 from providers.vsphere.types.service import SERVICE
 from providers.vsphere.types.syslog import SYSLOG
+from providers.vsphere.types.tcpip_stack import TCPIP_STACK
 from providers.vsphere.types.vmkernel import VMKERNEL
 from providers.vsphere.types.vswitch import VSWITCH, released, shrinks
 from providers.vsphere.vmk_rules import check, cuts, cuts_tag, validate
@@ -38,18 +41,45 @@ def test_vswitch_with_and_without_uplinks() -> None:
     props = {"config.network.vswitch": [
         switch("a", Switch.BondBridge(nicDevice=["vmnic2", "vmnic1"]), 9000), switch("b"),
         switch("c", Switch.SimpleBridge(nicDevice="vmnic3"))]}
-    assert read(VSWITCH, props) == {
+    found = read(VSWITCH, props)
+    assert {name: {k: each[k] for k in ("uplinks", "mtu", "ports")} for name, each in found.items()} == {
         "a": {"uplinks": ["vmnic1", "vmnic2"], "mtu": 9000, "ports": 128},
         "b": {"uplinks": [], "mtu": 1500, "ports": 128}, "c": {"uplinks": ["vmnic3"], "mtu": 1500, "ports": 128}}
     assert read(VSWITCH, {}) == {}
+
+
+def test_policies_of_a_switch_discovery_and_beacon() -> None:
+    policy = vim.host.NetworkPolicy(
+        security=vim.host.NetworkPolicy.SecurityPolicy(allowPromiscuous=True, macChanges=False, forgedTransmits=False),
+        nicTeaming=vim.host.NetworkPolicy.NicTeamingPolicy(
+            policy="failover_explicit", notifySwitches=True, rollingOrder=True,
+            nicOrder=vim.host.NetworkPolicy.NicOrderPolicy(activeNic=["vmnic2"], standbyNic=["vmnic1"])),
+        shapingPolicy=vim.host.NetworkPolicy.TrafficShapingPolicy(
+            enabled=True, averageBandwidth=10, peakBandwidth=20, burstSize=30))
+    bridge = Switch.BondBridge(nicDevice=["vmnic1", "vmnic2"], beacon=Switch.BeaconConfig(interval=4),
+                               linkDiscoveryProtocolConfig=vim.host.LinkDiscoveryProtocolConfig(
+                                   protocol="cdp", operation="both"))
+    made = switch("a", bridge)
+    made.spec.policy = policy
+    found = read(VSWITCH, {"config.network.vswitch": [made]})["a"]
+    assert found["security"] == {"promiscuous": True, "mac_changes": False, "forged_transmits": False}
+    assert found["teaming"] == {"policy": "failover_explicit", "active": ["vmnic2"], "standby": ["vmnic1"],
+                                "notify": True, "failback": False, "check_beacon": False}
+    assert found["shaping"] == {"enabled": True, "average": 10, "peak": 20, "burst": 30}
+    assert (found["discovery"], found["beacon"]) == ("both", 4)
+    bare = read(VSWITCH, {"config.network.vswitch": [switch("b")]})["b"]
+    assert (bare["discovery"], bare["beacon"], bare["teaming"]["active"]) == ("", 0, [])
 
 
 def test_portgroup() -> None:
     spec = vim.host.PortGroup.Specification(name="VM Network", vlanId=4095, vswitchName="vSwitch0",
                                             policy=vim.host.NetworkPolicy())
     group = vim.host.PortGroup(spec=spec, computedPolicy=vim.host.NetworkPolicy())
-    assert read(PORTGROUP, {"config.network.portgroup": [group]}) == {
-        "VM Network": {"vswitch": "vSwitch0", "vlan": 4095}}
+    found = read(PORTGROUP, {"config.network.portgroup": [group]})["VM Network"]
+    assert (found["vswitch"], found["vlan"]) == ("vSwitch0", 4095)
+    assert {v for k in ("security", "shaping") for v in found[k].values()} == {"inherit"}
+    assert found["teaming"] == {"policy": "inherit", "active": ["inherit"], "standby": ["inherit"],
+                                "notify": "inherit", "failback": "inherit", "check_beacon": "inherit"}
 
 
 def vnic(device: str, ip: Any, mtu: int | None = None) -> Any:
@@ -72,11 +102,69 @@ def test_vmkernel_services_come_from_the_managers_selection() -> None:
             config(nicType="nvmeTcp", selectedVnic=["nvmeTcp.key-vim.host.VirtualNic-vmk1"]),
             config(nicType="vsan")]}
     found = read(VMKERNEL, props)
+    bare = {"gateway": "", "stack": "defaultTcpipStack",
+            "ipv6": {"dhcp": False, "autoconf": False, "addresses": [], "gateway": ""}}
     assert found["vmk0"] == {"portgroup": "pg", "dhcp": True, "ip": "10.0.0.5", "netmask": "255.0.0.0", "mtu": 1500,
-                             "services": ["management"]}
-    assert found["vmk1"]["services"] == ["provisioning", "vmotion"]
+                             "services": ["management"], **bare}
+    assert found["vmk1"]["services"] == ["nvmeTcp", "provisioning", "vmotion"]
     assert found["vmk1"]["mtu"] == 9000
-    assert found["vmk10"] == {"portgroup": "pg", "dhcp": False, "ip": "", "netmask": "", "mtu": 1500, "services": []}
+    assert found["vmk10"] == {"portgroup": "pg", "dhcp": False, "ip": "", "netmask": "", "mtu": 1500, "services": [],
+                              **bare}
+
+
+def test_ipv6_of_an_adapter_is_what_somebody_set() -> None:
+    """As a real ESXi 8.0.3 shows it: its link-local address is of origin "other", an advertised one "linklayer"."""
+    address = vim.host.IpConfig.IpV6Address
+    made = vim.host.IpConfig.IpV6AddressConfiguration
+    config = made(autoConfigurationEnabled=True, dhcpV6Enabled=False, ipV6Address=[
+        address(ipAddress="fe80::1", prefixLength=64, origin="other"),
+        address(ipAddress="fd00:1::1", prefixLength=64, origin="linklayer"),
+        address(ipAddress="fd00:2:0::5", prefixLength=64, origin="manual")])
+    one = vnic("vmk0", vim.host.IpConfig(dhcp=True, ipV6Config=config))
+    route = vim.host.IpRouteConfig(defaultGateway="10.0.0.1", ipV6DefaultGateway="fd00:2::1")
+    one.spec.ipRouteSpec = vim.host.VirtualNic.IpRouteSpec(ipRouteConfig=route)
+    one.spec.netStackInstanceKey = "vmotion"
+    found = read(VMKERNEL, {"config.network.vnic": [one]})["vmk0"]
+    assert found["ipv6"] == {"dhcp": False, "autoconf": True, "addresses": ["fd00:2::5/64"], "gateway": "fd00:2::1"}
+    assert (found["gateway"], found["stack"]) == ("10.0.0.1", "vmotion")
+
+
+def test_static_routes_are_what_no_adapter_makes() -> None:
+    """As a real ESXi 8.0.3 shows its table: default routes, connected networks, link-local and multicast ones."""
+    entry = vim.host.IpRouteEntry
+    table = vim.host.IpRouteTableInfo(
+        ipRoute=[entry(network="0.0.0.0", prefixLength=0, gateway="10.0.0.254", deviceName="vmk0"),
+                 entry(network="10.0.0.0", prefixLength=20, gateway="0.0.0.0", deviceName="vmk0"),
+                 entry(network="10.9.0.0", prefixLength=16, gateway="10.0.0.3", deviceName="vmk0")],
+        ipv6Route=[entry(network="::", prefixLength=0, gateway="fe80::1", deviceName="vmk0"),
+                   entry(network="fe80::", prefixLength=64, gateway="::", deviceName="vmk0"),
+                   entry(network="ff01::", prefixLength=32, gateway="fe80::5", deviceName="vmk0"),
+                   entry(network="fd00:9::", prefixLength=48, gateway="fd00::3", deviceName="vmk0")])
+    assert read(ROUTE, {"config.network.routeTableInfo": table}) == {
+        "10.9.0.0/16": {"gateway": "10.0.0.3"}, "fd00:9::/48": {"gateway": "fd00::3"}}
+    assert read(ROUTE, {}) == {}
+
+
+def test_management_is_vmk0_and_what_it_is_on() -> None:
+    spec = vim.host.PortGroup.Specification(name="pg", vlanId=7, vswitchName="vSwitch0",
+                                            policy=vim.host.NetworkPolicy())
+    group = vim.host.PortGroup(spec=spec, computedPolicy=vim.host.NetworkPolicy())
+    ip = vim.host.IpConfig(dhcp=False, ipAddress="10.0.0.5", subnetMask="255.0.0.0")
+    props: dict[str, Any] = {"config.network.vnic": [vnic("vmk0", ip)], "config.network.portgroup": [group],
+                             "config.network.ipRouteConfig": vim.host.IpRouteConfig(defaultGateway="10.0.0.1")}
+    static = {"dhcp": False, "ip": "10.0.0.5", "netmask": "255.0.0.0", "gateway": "10.0.0.1"}
+    assert read(MANAGEMENT, props, "management") == {"management": {**static, "vlan": 7}}
+    assert read(MANAGEMENT, {**props, "config.network.portgroup": []}, "management") == {"management": static}
+    assert read(MANAGEMENT, {}, "management") == {}
+
+
+def test_a_stack_is_read_by_name() -> None:
+    dns = vim.host.DnsConfig(dhcp=False, hostName="", domainName="b.c", address=["1.1.1.1"])
+    stack = vim.host.NetStackInstance(key="vmotion", dnsConfig=dns, congestionControlAlgorithm="newreno",
+                                      ipRouteConfig=vim.host.IpRouteConfig(defaultGateway="10.0.0.1"))
+    assert read(TCPIP_STACK, {"config.network.netStackInstance": [stack]}, "vmotion", "x") == {"vmotion": {
+        "gateway": "10.0.0.1", "gateway6": "", "dns": {"servers": ["1.1.1.1"], "domain": "b.c", "search": []},
+        "congestion": "newreno", "connections": 0}}
 
 
 def test_nfs_of_both_versions_and_no_vmfs() -> None:

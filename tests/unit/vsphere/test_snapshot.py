@@ -32,6 +32,12 @@ def recorded(bench: Bench) -> dict[Any, StateResource]:
     return {at(HOST): StateResource(at(HOST), "created", {"name": NAME, "mac": MAC}, bench.ids[at(HOST)],
                                     {"uuid": bench.facts["uuid"]})}
 
+INHERITED: dict[str, Any] = {
+    "security": dict.fromkeys(("promiscuous", "mac_changes", "forged_transmits"), "inherit"),
+    "shaping": dict.fromkeys(("enabled", "average", "peak", "burst"), "inherit"),
+    "teaming": {"policy": "inherit", "active": ["inherit"], "standby": ["inherit"], "notify": "inherit",
+                "failback": "inherit", "check_beacon": "inherit"}}
+
 
 def test_everything_that_is_declared_or_can_be_created(bench: Bench) -> None:
     live = bench.snapshot()
@@ -42,11 +48,18 @@ def test_everything_that_is_declared_or_can_be_created(bench: Bench) -> None:
         f"{HOST}.dns": {"dhcp": True, "servers": [], "domain": "", "hostname": "esx", "search": []},
         f"{HOST}.ntp": {"protocol": "ntp", "servers": [], "policy": "off", "running": False},
         f"{HOST}.syslog": dict(SYSLOG.baseline["syslog"]),
-        f"{HOST}.vswitch.vSwitch0": {"uplinks": ["vmnic0"], "mtu": 1500, "ports": 128},
-        f'{HOST}.portgroup["Management Network"]': {"vswitch": "vSwitch0", "vlan": 0},
-        f'{HOST}.portgroup["VM Network"]': {"vswitch": "vSwitch0", "vlan": 0},
+        f"{HOST}.vswitch.vSwitch0": {
+            "uplinks": ["vmnic0"], "mtu": 1500, "ports": 128, "discovery": "listen", "beacon": 1,
+            "security": {"promiscuous": False, "mac_changes": False, "forged_transmits": False},
+            "shaping": {"enabled": False, "average": 0, "peak": 0, "burst": 0},
+            "teaming": {"policy": "loadbalance_srcid", "active": ["vmnic0"], "standby": [], "notify": True,
+                        "failback": True, "check_beacon": False}},
+        f'{HOST}.portgroup["Management Network"]': {"vswitch": "vSwitch0", "vlan": 0, **INHERITED},
+        f'{HOST}.portgroup["VM Network"]': {"vswitch": "vSwitch0", "vlan": 0, **INHERITED},
         f"{HOST}.vmkernel.vmk0": {"portgroup": "Management Network", "dhcp": True, "ip": bench.facts["ip"],
-                                  "netmask": "255.128.0.0", "mtu": 1500, "services": ["management"]},
+                                  "netmask": "255.128.0.0", "mtu": 1500, "services": ["management"], "gateway": "",
+                                  "stack": "defaultTcpipStack", "ipv6": {
+                                      "dhcp": False, "autoconf": True, "addresses": [], "gateway": ""}},
         f'{HOST}.service["TSM-SSH"]': {"policy": "off", "running": False},
         f'{HOST}.option["UserVars.SuppressShellWarning"]': {"value": 0, "takes": {"minimum": 0, "maximum": 1}}}
     assert not live.unread
