@@ -118,7 +118,7 @@ def _settle(run: Run, step: Step) -> bool:
                     lambda found: run.where(step, step.before, step.after, found) == "after")
     where = run.where(step, step.before, step.after, found)
     run.note("readback", step, found=where)
-    if where == "after" and run.blind(step, step.before, step.after):
+    if where == "after" and run.blind(step, step.before, step.after, found):
         return False
     if where == "after":
         run.note("done", step, facts=extra_facts(run, step, found))
@@ -162,7 +162,7 @@ def make_call(run: Run, step: Step, inverse: Inverse | None) -> dict[str, Any]:
                             lambda now: run.where(step, call.before, call.after, now) == "after")
             where = run.where(step, call.before, call.after, found)
             run.note("readback", step, found=where, error=str(error))
-            if where == "after" and not run.blind(step, call.before, call.after):
+            if where == "after" and not run.blind(step, call.before, call.after, found):
                 return extra_facts(run, step, found) if inverse is None else {}
             if where == "other" or attempt == REPEATS:
                 raise

@@ -75,6 +75,8 @@ def wanted_names(fleet: Fleet, state: Mapping[Address, StateResource],
             names = wanted.setdefault(address.root, {})
             if address.child_type:
                 names.setdefault(address.child_type, set()).add(address.name)
+                for along in CHILDREN[address.child_type].along:
+                    names.setdefault(along, set()).add(along)
     return wanted
 
 

@@ -66,6 +66,21 @@ def assign(tools: Tools, call: Call) -> None:
         entity=tools.host(call)._moId, licenseKey=key, entityDisplayName=None)
 
 
+def observe(tools: Tools, call: Call) -> Attrs | None:
+    """What is assigned; the key to be assigned is told by its own reference, once it is. Servers may mask keys: then
+    it is another key than before, and ends as the wanted one does."""
+    service = tools.service("licenseManager")
+    assignment = tools.read(service, "licenseAssignmentManager")["licenseAssignmentManager"]
+    live = read({ASSIGNED: assignment.QueryAssignedLicenses(entityId=tools.host(call)._moId) or ()}, frozenset())
+    found, wanted = dict(live["license"]), after(call).get("key")
+    if isinstance(wanted, SecretRef) and not wanted.reference.startswith(_KEPT):
+        key = call.secret(wanted).strip().upper()
+        masked = found["key"] != (call.before or {}).get("key") and found["ends"] == key[-5:]
+        if found["key"] == digest(key) or masked:
+            found["key"] = wanted
+    return found
+
+
 def validate(attributes: Attrs) -> Iterable[str]:
     ends = attributes.get("ends")
     if isinstance(ends, str) and not _ENDS.match(ends):
@@ -89,6 +104,7 @@ LICENSE = ResourceType(
     baseline={"license": {"key": Unknown("read after birth"), "ends": Unknown("read after birth")}},
     operations=(
         Operation("license.assign", "LicenseAssignmentManager.UpdateAssignedLicense", "update", "Assign the licence.",
-                  assign, ("key", "ends"), inverse="license.assign", whole=True, privileges=("Global.Licenses",)),
+                  assign, ("key", "ends"), inverse="license.assign", whole=True, observe=observe,
+                  privileges=("Global.Licenses",)),
     ),
 )

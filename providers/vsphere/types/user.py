@@ -93,17 +93,28 @@ def forgotten(before: Attrs | None, wanted: Attrs | None) -> str:
         if (before or {}).get("role") == "other" else ""
 
 
-def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
+def check(changes: Sequence[Change], _existing: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
     for change in changes:
-        name = change.address.name
-        if name in SYSTEM and change.action is not Action.FORGET:
-            yield Diagnostic("error", "this user is the host's own", name, address=change.address,
+        if change.address.name in SYSTEM and change.action is not Action.FORGET:
+            yield Diagnostic("error", "this user is the host's own", change.address.name, address=change.address,
                              remedy="root's password is `root_password` of the host; remove this user")
-        before, wanted = (change.before or {}).get("role"), (change.after or {}).get("role", "none")
-        hidden = isinstance(existing.get(name, {}).get("role"), Unknown)
-        if hidden and change.action is not Action.FORGET and before != wanted and (
-                change.action is Action.DELETE or "role" in (change.after or {})):
-            yield Diagnostic("error", "lockdown mode hides and protects this user's role", str(change.address),
+
+
+def rules(before: Mapping[tuple[str, str], Attrs], changes: Sequence[Change]) -> Iterable[Diagnostic]:
+    """In lockdown mode the API changes permissions of the exceptions only. It is lifted before everything else, users
+    leave the exceptions before, too; they enter them after all else."""
+    lock: Any = dict(before.get(("lockdown", "lockdown"), {}))
+    planned: Any = next((c.after for c in changes if c.address.child_type == "lockdown" and c.after), {})
+    if lock.get("mode", "disabled") == "disabled" or planned.get("mode") == "disabled":
+        return
+    excepted = set(lock.get("exceptions") or ()) & set(planned.get("exceptions", lock.get("exceptions")) or ())
+    for change in changes:
+        if change.address.child_type != "user" or change.action not in (Action.CREATE, Action.UPDATE, Action.DELETE):
+            continue
+        old, new = ((a or {}).get("role", "none") for a in (change.before, change.after))
+        unset = change.action is Action.UPDATE and "role" not in (change.after or {})
+        if change.address.name not in excepted and old != new and not unset:
+            yield Diagnostic("error", "lockdown mode protects this user's role", f"{old} -> {new}",
                              address=change.address, remedy=_LOCKED)
 
 
@@ -123,6 +134,8 @@ USER = ResourceType(
     ask=ask,
     read=read,
     check=check,
+    along=("lockdown",),
+    rules=rules,
     initial={"role": "none"},
     operations=(
         Operation("user.create", "HostLocalAccountManager.CreateUser", "create", "Create the user.", create,

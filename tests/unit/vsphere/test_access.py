@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from planner.model import Action, Attrs, Change, ReadFailed, SecretRef, StateResource, StepFailed, Unknown
+from planner.model import Action, Attrs, Change, ReadFailed, SecretRef, StateResource, StepFailed
 from providers.twin.house import House
 from providers.vsphere.types import user as users
 from providers.vsphere.types.active_directory import ACTIVE_DIRECTORY
@@ -152,6 +152,7 @@ def test_lockdown_hides_the_roles_of_all_but_the_exceptions(joined: Bench) -> No
         for name in ("spare", "backup"):
             assert (joined.observe(ON + f"user.{name}", "user.role") or {})["role"] == "admin"
             joined.run(ON + f"user.{name}", "user.remove", USER, None)
+        joined.run(ON + "lockdown", "lockdown.unexcept", {"exceptions": ["backup"]}, {"exceptions": []})
     assert joined.observe(ON + "lockdown", "lockdown.mode") == {"mode": "disabled", "exceptions": []}
 
 
@@ -162,7 +163,7 @@ def test_of_a_host_without_its_directory_users_are_unread(joined: Bench) -> None
 
 
 def test_a_fault_while_reading_leaves_that_type_unread_and_nothing_deleted() -> None:
-    bench = open_bench({ON + "user.backup": USER, ON + "lockdown": {"mode": "disabled"}})
+    bench = open_bench({ON + "user.backup": USER})
     bench.joined()
     state = {at(ON + "user.backup"): StateResource(at(ON + "user.backup"), "created", USER)}
     bench.house.faults.add(kind="fault", method="UserDirectory.RetrieveUserGroups", fault="vmodl.fault.SystemError")
@@ -185,17 +186,34 @@ def test_users_are_read_as_they_are_and_the_systems_are_nobodys() -> None:
     assert users.read({}, frozenset({"a"})) == {}
 
 
-@pytest.mark.parametrize(("name", "action", "before", "after", "existing", "words"), [
-    ("root", Action.UPDATE, {"role": "admin"}, {"role": "admin"}, {}, "host's own"),
-    ("a", Action.UPDATE, {"role": "admin"}, {"role": "none"}, {"a": {"role": Unknown("")}}, "hides and protects"),
-    ("a", Action.DELETE, {"role": "admin"}, None, {"a": {"role": Unknown("")}}, "hides and protects"),
-    ("a", Action.UPDATE, {"role": "admin"}, {"role": "admin"}, {"a": {"role": Unknown("")}}, ""),
-    ("a", Action.DELETE, {"role": "admin"}, None, {"a": {"role": "admin"}}, ""),
+def test_the_hosts_own_users_are_nobodys_to_declare() -> None:
+    changes = [Change(at(ON + f"user.{n}"), Action.UPDATE, {}, {}) for n in ("root", "backup")]
+    assert [str(d.address) for d in users.check(changes, {})] == [ON + "user.root"]
+
+
+LOCKED: dict[str, Any] = {"mode": "normal", "exceptions": ["a", "b"]}
+
+
+@pytest.mark.parametrize(("lockdown", "lock", "name", "action", "before", "after", "wrong"), [
+    (LOCKED, None, "c", Action.CREATE, None, {"role": "admin"}, True),
+    (LOCKED, None, "c", Action.CREATE, None, {"role": "none"}, False),
+    (LOCKED, None, "a", Action.CREATE, None, {"role": "admin"}, False),
+    (LOCKED, None, "c", Action.UPDATE, {"role": "admin"}, {"role": "none"}, True),
+    (LOCKED, None, "c", Action.UPDATE, {"role": "admin"}, {"description": "x"}, False),
+    (LOCKED, None, "c", Action.DELETE, {"role": "admin"}, None, True),
+    (LOCKED, None, "c", Action.FORGET, {"role": "admin"}, None, False),
+    (LOCKED, {"exceptions": ["b"]}, "a", Action.DELETE, {"role": "admin"}, None, True),  # it leaves them first
+    (LOCKED, {"exceptions": ["a", "b", "c"]}, "c", Action.CREATE, None, {"role": "admin"}, True),  # enters them last
+    (LOCKED, {"mode": "disabled"}, "c", Action.DELETE, {"role": "admin"}, None, False),
+    ({"mode": "disabled", "exceptions": []}, {"mode": "strict"}, "c", Action.CREATE, None, {"role": "admin"}, False),
 ])
-def test_users_are_checked_when_they_are_planned(name: str, action: Action, before: Attrs, after: Attrs | None,
-                                                 existing: dict[str, Attrs], words: str) -> None:
-    found = list(users.check([Change(at(ON + f"user.{name}"), action, before, after)], existing))
-    assert [words in each.summary for each in found] == ([True] if words else [])
+def test_lockdown_in_force_is_seen_when_users_are_planned(
+        lockdown: Attrs, lock: Attrs | None, name: str, action: Action, before: Attrs | None, after: Attrs | None,
+        wrong: bool) -> None:
+    changes = [Change(at(ON + f"user.{name}"), action, before, after)]
+    if lock is not None:
+        changes.append(Change(at(ON + "lockdown"), Action.UPDATE, lockdown, lock))
+    assert bool(list(users.rules({("lockdown", "lockdown"): lockdown}, changes))) is wrong
 
 
 def test_what_undoing_cannot_bring_back_says_so() -> None:
@@ -253,6 +271,16 @@ def test_an_earlier_licence_is_found_by_its_digest() -> None:
     bench.run(ON + "license", "license.assign", old, {"key": OTHER, "ends": "22222"})
     bench.run(ON + "license", "license.assign", {"key": OTHER, "ends": "22222"}, old)
     assert bench.observe(ON + "license", "license.assign") == old
+
+
+def test_whether_a_licence_was_assigned_is_told_by_its_reference() -> None:
+    bench = open_bench()
+    bench.resolve = secret
+    bench.joined()
+    _, name, before, wanted = first("license.assign")
+    assert (bench.observe(ON + "license", name, before, wanted) or {})["key"] == EVALUATION["key"]
+    bench.run(ON + "license", name, before, wanted)
+    assert bench.observe(ON + "license", name, before, wanted) == wanted
 
 
 def test_a_certificate_is_renewed_for_good() -> None:
