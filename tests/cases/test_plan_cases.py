@@ -61,6 +61,11 @@ def _plan(case: dict[str, Any]) -> Plan:
     if case.get("desired") is not None:
         body = {**BODY, **desired.get("host", {})}
         resources[HOST] = Resource(HOST, body, (CLUSTER,), exclusive=bool(case.get("exclusive")))
+    for text, attributes in (case.get("roots") or {}).items():  # declared, applied, and as they should be
+        root = Address.parse(text)
+        resources[root] = Resource(root, attributes)
+        objects[root] = LiveObject(root, {**attributes, **case.get("live_roots", {}).get(text, {})}, f"id-{text}")
+        state[root] = StateResource(root, "created", attributes)
     for address, attributes in _objects(desired).items():
         always = {k: f.default for k, f in types[address.rtype].fields.items() if f.always}
         resources[address] = Resource(address, {**always, **attributes})

@@ -17,6 +17,8 @@ IRREVERSIBLE = {
     "host.disconnect", "host.reconnect",  # reconnection: it stays connected
     "host.reboot",  # what was configured in the boot before
     "host.remove_dead",  # row 1b of operations.md
+    "host.leave_switch", "distributed_switch.clean",  # 1c: hosts that have lost their part of a switch, or are gone
+    "distributed_switch.upgrade",  # its version is never lowered
     "host.unregister_vm",  # 1c: of a VM whose file vCenter does not tell
     "certificate.refresh",  # the certificate before it
     "fc.rescan", "vmfs.scan",  # a rescan only looks
