@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.benchmarks import (
     bench_births,
     bench_images,
+    bench_live,
     bench_night,
     bench_serving,
     bench_state,
@@ -50,6 +51,7 @@ WORKS = (
     Work("help", "fleet --help", 1, 0.3, fleet("--help")),
     *bench_state.WORKS,
     *bench_births.WORKS,
+    *bench_live.WORKS,
     *bench_night.WORKS,
     *bench_images.WORKS,
     *bench_serving.WORKS,

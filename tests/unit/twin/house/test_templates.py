@@ -24,6 +24,10 @@ PATHS = (*STATUS, *sorted(path for path in HostObject.props if path.startswith("
          'config.option["Syslog.global.logHost"]', 'config.service.service["ntpd"]', "hardware.systemInfo")
 
 
+def content_of(stub: Any) -> Any:
+    return vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+
+
 class Reader:
     """Bulk reads as XML."""
 
@@ -31,8 +35,8 @@ class Reader:
         self.house, self.paths = house, paths
         stub: Any = InProcessStub(house.world, codec=True)
         self.stub = stub
-        self.content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
-        self.content.sessionManager.Login(USER, PASSWORD)
+        self.content = content_of(stub)
+        self.content.sessionManager.Login(USER, PASSWORD, None)
         self.context = Context(house.world.sessions.get(stub._key))
 
     def read(self) -> list[str]:
