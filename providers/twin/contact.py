@@ -9,6 +9,7 @@ import msgspec
 
 from providers.twin.machines import tls_identity
 from providers.twin.model import Box, Cluster, Host, Hypervisor, Vm
+from providers.twin.parts.cluster import ClusterParts
 from providers.twin.parts.dvs import Dvpg, Dvs
 from providers.twin.reach import answers, doors
 
@@ -153,9 +154,22 @@ class Contact:
         there = self.seen(target)
         if there.maintenance or not set(machine.networks) <= self._networks(target, there):
             return False
-        if not set(machine.datastores) <= self.inventory.uses(target):
+        if not set(machine.datastores) <= self.inventory.uses(target) or not self._ruled(machine, target):
             return False
         return not running or (tagged(self.seen(source), "vmotion") and tagged(there, "vmotion"))
+
+    def _ruled(self, machine: Vm, target: Host) -> bool:
+        """Whether every mandatory DRS rule lets the machine be there: DRS, HA and maintenance mode heed them."""
+        cluster = self.inventory.get(target.parent, Cluster)
+        parts = cluster.parts if cluster is not None else ClusterParts()
+        for rule in parts.rules.values():
+            if rule.kind != "hosts" or not (rule.enabled and rule.mandatory):
+                continue
+            if machine.id in parts.groups[rule.vm_group].members:
+                inside = target.id in parts.groups[rule.affine or rule.anti].members
+                if inside != bool(rule.affine):
+                    return False
+        return True
 
     def _networks(self, host: Host, there: Hypervisor) -> set[str]:
         """Names of the port groups, standard and distributed, that a host offers to virtual machines."""

@@ -7,7 +7,7 @@ side, which is connected and not in maintenance mode; and fully automated DRS, o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from planner.model import Address, Evacuation
 from providers.vsphere.collector import Collector, Row
@@ -35,7 +35,8 @@ def _evacuation(host: Row, cluster: Row, members: Mapping[str, Row], machines: M
     running = [vm for vm in own if str(vm.props.get("runtime.powerState")) == "poweredOn"
                and not str(vm.props.get("name")).startswith(OWN_VMS)]
     others = [members[h._moId] for h in cluster.props.get("host") or () if h._moId != host.moid]
-    stuck: dict[str, str] = {vm.moid: why for vm in running if (why := _stuck(vm, host, others))}
+    rules = _musts(cluster)
+    stuck: dict[str, str] = {vm.moid: why for vm in running if (why := _stuck(vm, host, others, rules))}
     alone = _left_alone(cluster)
     moved = alone if isinstance(alone, set) else {vm.moid for vm in running}
     return Evacuation(_names(running), tuple(sorted(f"{_name(vm)} ({stuck[vm.moid]})" for vm in running
@@ -43,7 +44,32 @@ def _evacuation(host: Row, cluster: Row, members: Mapping[str, Row], machines: M
                       _names(vm for vm in running if vm.moid in moved and vm.moid not in stuck))
 
 
-def _stuck(vm: Row, host: Row, others: Iterable[Row]) -> str:
+class _Must(NamedTuple):
+    """A mandatory DRS rule: these VMs run `on` these hosts, or never do."""
+
+    name: str
+    vms: frozenset[str]
+    hosts: frozenset[str]
+    on: bool
+
+    def allows(self, vm: str, host: str) -> bool:
+        return vm not in self.vms or (host in self.hosts) == self.on
+
+
+def _musts(cluster: Row) -> list[_Must]:
+    config = cluster.props.get("configurationEx")
+    members = {g.name: frozenset(m._moId for m in (getattr(g, "vm", None) or getattr(g, "host", None) or ()))
+               for g in getattr(config, "group", None) or ()}
+    found = []
+    for rule in getattr(config, "rule", None) or ():
+        hosts = getattr(rule, "affineHostGroupName", None) or getattr(rule, "antiAffineHostGroupName", None)
+        if rule.enabled and rule.mandatory and hosts:
+            found.append(_Must(rule.name, members.get(rule.vmGroupName, frozenset()), members.get(hosts, frozenset()),
+                               bool(rule.affineHostGroupName)))
+    return found
+
+
+def _stuck(vm: Row, host: Row, others: Iterable[Row], rules: Iterable[_Must]) -> str:
     """Why no other host takes a running VM; "" where one does."""
     usable = [h for h in others if str(h.props.get("runtime.connectionState")) == "connected"
               and not h.props.get("runtime.inMaintenanceMode")]
@@ -57,8 +83,12 @@ def _stuck(vm: Row, host: Row, others: Iterable[Row]) -> str:
     stored = [h for h in with_adapter if _ids(vm, "datastore") <= _ids(h, "datastore")]
     if not stored:
         return "no other host has its datastores"
-    if not any(_ids(vm, "network") <= _ids(h, "network") for h in stored):
+    fits = [h for h in stored if _ids(vm, "network") <= _ids(h, "network")]
+    if not fits:
         return "no other host has its networks"
+    if not any(all(r.allows(vm.moid, h.moid) for r in rules) for h in fits):
+        names = ", ".join(r.name for r in rules if vm.moid in r.vms)
+        return f"a mandatory DRS rule keeps it from every other host: {names}"
     return ""
 
 

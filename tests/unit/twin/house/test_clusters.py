@@ -237,3 +237,31 @@ def test_orphans_can_neither_run_nor_be_started() -> None:
     assert machine.runtime.connectionState == "orphaned"
     with pytest.raises(vim.fault.InvalidState):
         done(machine.PowerOnVM_Task())
+
+
+def test_a_mandatory_rule_keeps_a_machine_from_every_other_host() -> None:
+    from planner.model import Address
+    from providers.vsphere.collector import Collector
+    from providers.vsphere.evacuation import evacuations
+    from providers.vsphere.link import Link
+
+    vmotion = "vmkernel: {vmk1: {portgroup: VM Network, ip: 10.0.20.1, netmask: 255.255.255.0, services: [vmotion]}}, "
+    house = make_house(seed=SEED.replace("config: &config {", "config: &config {" + vmotion))
+    found = vcenter(house)
+    prod, machines, two = cluster(found), vms(found), host(found, 2)
+    reconfigure(prod, groupSpec=[
+        *group("add", vim.cluster.HostGroup(name="h", host=[two])),
+        *group("add", vim.cluster.VmGroup(name="v", vm=[machines["web2"]]))])
+    home = vim.cluster.VmHostRuleInfo(name="home", vmGroupName="v", affineHostGroupName="h", mandatory=True)
+    reconfigure(prod, rulesSpec=rule("add", home))
+    link = Link(two._stub, lambda _content: None)
+    link.content = found
+    told = evacuations(Collector(link), {Address("host", "two"): two})[Address("host", "two")]
+    assert told.stuck == ("web2 (a mandatory DRS rule keeps it from every other host: home)",)
+    with pytest.raises(vim.fault.Timedout, match="web2"):
+        done(two.EnterMaintenanceMode_Task(60))
+    [shown] = prod.configurationEx.rule
+    shown.mandatory = False
+    reconfigure(prod, rulesSpec=rule("edit", shown))
+    assert evacuations(Collector(link), {Address("host", "two"): two})[Address("host", "two")].stuck == ()
+    done(two.EnterMaintenanceMode_Task(60))
