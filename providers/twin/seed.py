@@ -34,6 +34,8 @@
           iscsi: {iqn: iqn.1998-01.com.vmware:esx03, ports: [vmk1], targets: ["10.0.30.10:3260"], rescanned: true}
     datastores:
       dc0/san1: {hosts: [esx03.lab.example]}  # VMFS volumes; NFS ones come with the hosts' mounts
+    switches:                                 # distributed ones; a gone host stays a member
+      dc0/dvs: {uplinks: [up1, up2], mtu: 9000, portgroups: {vm: {vlan: 20}}, hosts: {esx03.lab.example: [vmnic2]}}
     vms:
       web1: {host: esx03.lab.example, datastores: [images], networks: [VM Network], power: "on"}
       lost: {host: esx03.lab.example, state: orphaned, vmx: "[images] lost/lost.vmx"}
@@ -81,6 +83,7 @@ from providers.twin.model import (
     Vnic,
     Vswitch,
 )
+from providers.twin.seed_dvs import lay_switches
 from providers.twin.seed_file import SeedError, SeedFile, Where
 from providers.twin.seed_format import ConfigSeed, HostSeed, MachineSeed, Seed, VmSeed
 from providers.twin.seed_network import network
@@ -108,6 +111,7 @@ def apply_seed(house: House, file: SeedFile, *, inventory: bool) -> None:
             for name, host in seed.hosts.items():
                 _host(house, name, host)
             _datastores(house, seed)
+            lay_switches(house, seed.switches)
             for name, machine in seed.vms.items():
                 with _at("vms", name):
                     _vm(house, name, machine)

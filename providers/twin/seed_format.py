@@ -175,6 +175,18 @@ class MachineSeed(_Strict):
     vlans: list[int] | None = None
 
 
+class DvPortgroupSeed(_Strict):
+    vlan: int = 0
+
+
+class SwitchesSeed(_Strict):
+    version: str = ""
+    mtu: int = 1500
+    uplinks: list[str] = msgspec.field(default_factory=lambda: ["Uplink 1", "Uplink 2", "Uplink 3", "Uplink 4"])
+    portgroups: dict[str, DvPortgroupSeed] = msgspec.field(default_factory=dict)
+    hosts: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
 class Seed(_Strict):
     """A whole seed file."""
 
@@ -183,6 +195,7 @@ class Seed(_Strict):
     clusters: dict[str, ClusterSeed] = msgspec.field(default_factory=dict)
     hosts: dict[str, HostSeed] = msgspec.field(default_factory=dict)
     datastores: dict[str, DatastoreSeed] = msgspec.field(default_factory=dict)
+    switches: dict[str, SwitchesSeed] = msgspec.field(default_factory=dict)
     vms: dict[str, VmSeed] = msgspec.field(default_factory=dict)
     exports: ExportsSeed = msgspec.field(default_factory=ExportsSeed)
     san: SanSeed = msgspec.field(default_factory=SanSeed)
