@@ -46,18 +46,18 @@ def open_adapter(tools: PathTools, call: Call) -> None:
     from pyVmomi import vim
 
     spec = vim.host.VirtualNic.Specification(mtu=look(tools, call).vmk0.spec.mtu, netStackInstanceKey=DEFAULT)
-    _address(spec, str(after(call)["adapter"]))
+    _address(spec, str(after(call)["adapter"]), str(after(call).get("via") or ""))
     tools.manager(call, "networkSystem").AddVirtualNic(portgroup=SPARE, nic=spec)
 
 
-def _address(spec: Any, text: str) -> None:
-    """Put "10.0.0.5/24 via 10.0.0.1" into a HostVirtualNicSpec."""
+def _address(spec: Any, text: str, gateway: str) -> None:
+    """Put "10.0.0.5/24" and a gateway of its own into a HostVirtualNicSpec: the stack's leads elsewhere."""
     from pyVmomi import vim
 
-    where, _, gateway = text.partition(" via ")
-    wanted = ipaddress.IPv4Interface(where)
+    wanted = ipaddress.IPv4Interface(text)
+    near = bool(gateway) and ipaddress.ip_address(gateway) in wanted.network
     spec.ip = vim.host.IpConfig(dhcp=False, ipAddress=str(wanted.ip), subnetMask=str(wanted.netmask))
-    set_gateways(spec, gateway, None)
+    set_gateways(spec, gateway if near else "", None)
 
 
 def close_adapter(tools: PathTools, call: Call) -> None:
@@ -185,8 +185,7 @@ def _adapters(path: Path, wanted: Attrs) -> list[Any]:
     if path.adapter is not None:  # the old path goes on answering, there
         spare = editable(path.adapter.spec)
         own = ipaddress.ip_interface(f"{address(path.vmk0)}/{path.vmk0.spec.ip.subnetMask}")
-        near = path.gateway and ipaddress.ip_address(path.gateway) in own.network
-        _address(spare, f"{own.ip}/{own.network.prefixlen}" + (f" via {path.gateway}" if near else ""))
+        _address(spare, f"{own.ip}/{own.network.prefixlen}", path.gateway)
         found.append((path.adapter.device, spare))
     return [vim.host.VirtualNic.Config(changeOperation="edit", device=device, spec=spec) for device, spec in found]
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from planner.model import Attrs, ReadFailed
 from planner.ports import Call
 from providers.vsphere.host.operations import HostTools
-from providers.vsphere.ip_rules import gateways
 from providers.vsphere.tools import pick
 
 SPARE = "fleet management"
@@ -70,12 +69,11 @@ def address(vnic: Any) -> str:
 
 
 def described(vnic: Any) -> str:
-    """"10.0.0.5/24 via 10.0.0.1": what a step says of the second adapter; "" where there is none."""
+    """"10.0.0.5/24": what a step says of the second adapter; "" where there is none."""
     if vnic is None or not address(vnic):
         return ""
-    bits = ipaddress.ip_interface(f"{address(vnic)}/{vnic.spec.ip.subnetMask}").network.prefixlen
-    own = gateways(vnic.spec)[0]
-    return f"{address(vnic)}/{bits}" + (f" via {own}" if own else "")
+    network = ipaddress.ip_interface(f"{address(vnic)}/{vnic.spec.ip.subnetMask}").network
+    return f"{address(vnic)}/{network.prefixlen}"
 
 
 def attributes(path: Path) -> dict[str, Any]:
@@ -101,14 +99,14 @@ def _status(tools: HostTools, call: Call) -> Mapping[str, Any]:
 
 
 def observe_path(tools: HostTools, call: Call) -> Attrs:
-    """`at` is the address that the step is about: live has no such thing."""
+    """`at` and `via` are what the step is about, its address and gateway: live has no such things."""
     if _status(tools, call)["connection"] != "connected":
         raise ReadFailed("this host cannot be read", "vCenter does not have it connected")
     path = look(tools, call)
-    at = (call.after or {}).get("at") or (call.before or {}).get("at") or ""
+    said = {k: (call.after or {}).get(k) or (call.before or {}).get(k) or "" for k in ("at", "via")}
     vlan = int(path.network.spec.vlanId) if path.network is not None else -1
     return {"network": path.network is not None, "on_vlan": vlan, "adapter": described(path.adapter),
-            "open": path.open, "at": at}
+            "open": path.open, **said}
 
 
 def observe_connection(tools: HostTools, call: Call) -> Attrs:

@@ -29,14 +29,16 @@ def drafts(change: Change) -> Sequence[Draft]:
     if "ip" not in changed or not after["ip"]:
         return (middle,) if changed else ()
     opened = "beside" if change.assumed else ""  # a newborn may have got this very address by its lease
-    adapter = _adapter(after)
+    bits = ipaddress.ip_interface(f"{after['ip']}/{after['netmask']}").network.prefixlen
+    adapter = f"{after['ip']}/{bits}"
+    via = {"via": after["gateway"]} if after.get("gateway") else {}
     network: dict[str, Any] = {"network": True}
     if "vlan" in after:
         network["on_vlan"] = after["vlan"]
     return (
         Draft("management.open_network", {"network": False}, {**network, "at": after["ip"]},
               "moves" if change.assumed else ""),
-        Draft("management.open_adapter", {"adapter": ""}, {"adapter": adapter}, opened),
+        Draft("management.open_adapter", {"adapter": ""}, {"adapter": adapter, **via}, opened),
         Draft("management.select", {"adapter": adapter, "open": False}, {"adapter": adapter, "open": True}, opened),
         Draft("management.disconnect", {"connected": True, "at": before.get("ip") or _AS_BEFORE},
               {"connected": False, "at": ""}, opened),
@@ -46,11 +48,6 @@ def drafts(change: Change) -> Sequence[Draft]:
         Draft("management.close_adapter", {"adapter": _AS_BEFORE}, {"adapter": ""}, opened),
         Draft("management.close_network", {"network": True, "on_vlan": _AS_BEFORE}, {"network": False}, opened),
     )
-
-
-def _adapter(after: Attrs) -> str:
-    bits = ipaddress.ip_interface(f"{after['ip']}/{after['netmask']}").network.prefixlen
-    return f"{after['ip']}/{bits}" + (f" via {after['gateway']}" if after.get("gateway") else "")
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:

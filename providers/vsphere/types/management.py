@@ -15,7 +15,7 @@ from providers.vsphere.tools import pick
 
 VNICS, GROUPS, ROUTE = "config.network.vnic", "config.network.portgroup", "config.network.ipRouteConfig"
 _NETWORK, _CONNECTION = ("Host.Config.Network",), ("Host.Config.Connection",)
-_FORGET: Attrs = dict.fromkeys(("network", "on_vlan", "adapter", "open", "connected", "at"))
+_FORGET: Attrs = dict.fromkeys(("network", "on_vlan", "adapter", "open", "connected", "at", "via"))
 
 
 def read(props: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Attrs]:

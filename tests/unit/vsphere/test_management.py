@@ -17,7 +17,7 @@ from tests.unit.vsphere.kit import HOST, MAC, NAME, Bench, open_bench
 AT = f"{HOST}.management"
 MOVED: dict[str, Any] = {"ip": "10.77.0.5", "netmask": "255.255.255.0", "gateway": "10.77.0.1", "vlan": 77}
 LEASED: dict[str, Any] = {"ip": "", "netmask": "", "gateway": "", "vlan": 0}
-ADAPTER = "10.77.0.5/24 via 10.77.0.1"
+ADAPTER = "10.77.0.5/24"
 HOSTS = 'host.esx["esx01"]'
 
 
@@ -31,7 +31,7 @@ def bench() -> Bench:
 def opened(bench: Bench) -> None:
     """The second path, as the first three steps make it."""
     bench.run(AT, "management.open_network", {"network": False}, {"network": True, "on_vlan": 77, "at": "10.77.0.5"})
-    bench.run(AT, "management.open_adapter", {"adapter": ""}, {"adapter": ADAPTER})
+    bench.run(AT, "management.open_adapter", {"adapter": ""}, {"adapter": ADAPTER, "via": "10.77.0.1"})
     bench.run(AT, "management.select", {"adapter": ADAPTER, "open": False}, {"adapter": ADAPTER, "open": True})
 
 
@@ -45,7 +45,7 @@ def test_the_second_path_is_opened_and_closed_call_by_call(bench: Bench) -> None
         "HostNetworkSystem.AddPortGroup", "HostNetworkSystem.AddVirtualNic",
         "HostVirtualNicManager.SelectVnicForNicType"]
     shown = bench.observe(AT, "management.select", None, {"adapter": ADAPTER})
-    assert shown == {"network": True, "on_vlan": 77, "adapter": ADAPTER, "open": True, "at": ""}
+    assert shown == {"network": True, "on_vlan": 77, "adapter": ADAPTER, "open": True, "at": "", "via": ""}
     bench.run(AT, "management.deselect", {"open": True}, {"open": False})
     bench.run(AT, "management.close_adapter", {"adapter": ADAPTER}, {"adapter": ""})
     bench.run(AT, "management.close_network", {"network": True}, {"network": False})
