@@ -26,8 +26,8 @@ SCANS: tuple[Operation, ...] = (
               "Let the host look again at the storage that it knows; undone, all adapters are rescanned.", refresh,
               inverse="host.rescan", again=True, privileges=_STORAGE),
     Operation("host.rescan", "HostStorageSystem.RescanAllHba", "act",
-              "Rescan all storage adapters: disks appear, and those that are gone leave. What was mapped meanwhile stays.",
-              rescan,
+              "Rescan all storage adapters: disks appear, and those that are gone leave. What was mapped meanwhile "
+              "stays.", rescan,
               inverse="host.refresh_storage", again=True, privileges=_STORAGE),
     Operation("host.scan_vmfs", "HostStorageSystem.RescanVmfs", "act", "Rescan for VMFS volumes.", scan_vmfs,
               inverse="host.scan_vmfs", again=True, privileges=_STORAGE),

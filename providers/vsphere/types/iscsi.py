@@ -140,7 +140,7 @@ def chap(tools: Tools, call: Call) -> None:
         auth.chapAuthEnabled = wanted["chap"] != "prohibited"
     if "mutual_chap" in wanted:
         auth.mutualChapAuthenticationType = MODES["required" if wanted["mutual_chap"] else "prohibited"]
-    if auth.chapAuthenticationType == MODES["prohibited"]:
+    if auth.chapAuthenticationType != MODES["required"]:  # the other direction needs it
         auth.mutualChapAuthenticationType = MODES["prohibited"]
     auth.chapName = str(wanted.get("chap_name", auth.chapName) or "") or None
     auth.mutualChapName = str(wanted.get("mutual_name", auth.mutualChapName) or "") or None
@@ -158,7 +158,7 @@ def _secret(call: Call, wanted: Attrs, name: str, mode: str | None) -> str | Non
     """The secret behind the reference; None where that direction is not used."""
     if mode in (None, MODES["prohibited"]):
         return None
-    reference = wanted.get(name)
+    reference = wanted.get(name) or (call.before or {}).get(name)  # one that is not declared any more stays
     if not isinstance(reference, SecretRef):
         raise StepFailed("this CHAP secret is not known", f"{call.address}: {name}",
                          f"declare {name} as secret(…): a host shows nobody the one that it has")

@@ -352,3 +352,39 @@ def test_readings_of_a_host_that_shows_nothing() -> None:
     assert CORE_DUMP.read is not None
     assert CORE_DUMP.read({}, frozenset()) == {"core_dump": {"partition": ""}}
     assert set(SEED.luns) >= {BOOT, LATE}
+
+
+# --- declared faults ------------------------------------------------------------------------------------------
+
+
+def _faults() -> list[tuple[str, str, str, Attrs | None, Attrs | None]]:
+    """Every operation of storage × every fault that the API's metadata declares for its method (RuntimeFaults aside:
+    tests/faults injects those into whole applies)."""
+    from providers.twin.core.meta import declared_faults
+
+    more: list[tuple[str, str, Attrs | None, Attrs | None]] = [
+        (HOST, "host.rescan", {}, {}), (HOST, "host.refresh_storage", {}, {}), (HOST, "host.scan_vmfs", {}, {}),
+        (ON + "vmfs.fresh", "vmfs.create", NONE, MAKE), (ON + "iscsi", "iscsi.enable", None, {"enabled": True}),
+        (ON + f'fc["{LATE}"]', "fc.rescan", {"present": False}, {"present": True})]
+    found = []
+    for address, name, before, after in [*CHANGES, *more]:
+        for fault in declared_faults(*OPERATIONS[name].call.split(".")):
+            if fault._wsdlName != "RuntimeFault":
+                found.append((address, name, f"vim.fault.{fault._wsdlName}", before, after))
+    return found
+
+
+@pytest.mark.parametrize(("address", "name", "fault", "before", "after"), _faults(),
+                         ids=[f"{f[1]}-{f[2].rpartition('.')[2]}" for f in _faults()])
+def test_a_declared_fault_is_named_and_nothing_is_changed(address: str, name: str, fault: str, before: Attrs | None,
+                                                          after: Attrs | None) -> None:
+    bench = open_bench()
+    bench.joined()
+    equip(bench.house)
+    bench.run(ON + "iscsi", "iscsi.enable", {"enabled": False}, {"enabled": True})
+    dump = bench.house.dump()
+    bench.house.faults.add(kind="fault", method=OPERATIONS[name].call, fault=fault)
+    with pytest.raises(StepFailed, match=fault.rpartition(".")[2]) as caught:
+        bench.run(address, name, before, after)
+    assert not caught.value.in_doubt
+    assert bench.house.dump() == dump
