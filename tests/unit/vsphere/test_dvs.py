@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partialmethod
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from planner.model import Attrs, StepFailed
+from planner.model import Action, Attrs, Change, Step, StepFailed
 from providers.twin.house import House
-from tests.unit.vsphere.kit import HOST, OPERATIONS, Bench, at, open_bench
+from providers.vsphere import provider
+from providers.vsphere.privileges import needed
+from tests.unit.vsphere.kit import HOST, MAC, NAME, OPERATIONS, Bench, at, open_bench
 from tests.unit.vsphere.test_operations import shows
 
 SWITCH, GROUP, MEMBER = "distributed_switch.prod", "distributed_portgroup.mgmt", f"{HOST}.dvs.prod"
@@ -22,7 +28,7 @@ MORE: dict[str, dict[str, Any]] = {
 CREATED: dict[str, Any] = {"datacenter": "datacenter.dc0", "mtu": 9000, "uplinks": ["up1", "up2"],
                            "discovery": {"protocol": "lldp", "operation": "both"}, "version": "8.0.0",
                            "contact": {"name": "Net", "details": "net@lab.example"}, "description": "of the lab"}
-LAG = {"name": "lag1", "mode": "active", "uplinks": 2, "load_balancing": "srcDestIp"}
+LAG: dict[str, Any] = {"name": "lag1", "mode": "active", "uplinks": 2, "load_balancing": "srcDestIp"}
 
 
 def prepared() -> Bench:
@@ -204,3 +210,132 @@ def test_an_upgrade_is_for_good() -> None:
     assert shows(bench.observe(SWITCH, "distributed_switch.upgrade"), {"version": "8.0.3"})
     with pytest.raises(StepFailed, match="cannot be upgraded"):
         bench.run(SWITCH, "distributed_switch.upgrade", {"version": "8.0.3"}, before)
+
+
+# --- what is left behind ----------------------------------------------------------------------------------------
+
+
+GONE = """
+datacenters: [dc0]
+clusters: {dc0/prod: {}}
+hosts:
+  gone.test: {mac: 52:54:00:01:00:09, cluster: dc0/prod, state: gone}
+  lost.test: {mac: 52:54:00:01:00:08, cluster: dc0/prod, state: gone}
+  away.test: {mac: 52:54:00:01:00:07, cluster: dc0/prod, state: disconnected}
+switches:
+  dc0/prod: {hosts: {gone.test: [vmnic1], lost.test: [vmnic1], away.test: [vmnic1]}}
+"""
+
+
+def test_members_that_are_gone_are_named_and_leave_one_by_one(tmp_path: Path) -> None:
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(GONE)
+    bench = open_bench({SWITCH: {"datacenter": "datacenter.dc0", "stale": []}}, seed=str(seed))
+    assert bench.snapshot().objects[at(SWITCH)].attributes["stale"] == ["gone.test", "lost.test"]
+    before: Attrs = {"stale": ["gone.test", "lost.test"]}
+    after: Attrs = {"stale": ["lost.test"]}
+    assert bench.made(lambda: bench.run(SWITCH, "distributed_switch.clean", before, after)) == [
+        "VmwareDistributedVirtualSwitch.ReconfigureDvs_Task"]
+    assert shows(bench.observe(SWITCH, "distributed_switch.clean"), after)
+    with pytest.raises(StepFailed, match="no stale member"):
+        bench.run(SWITCH, "distributed_switch.clean", {"stale": ["away.test"]}, {"stale": []})
+
+
+def test_a_host_that_the_fleet_declares_is_not_stale_but_comes_back(tmp_path: Path) -> None:
+    seed = tmp_path / "seed.yaml"
+    seed.write_text(GONE.replace("gone.test", NAME).replace("52:54:00:01:00:09", MAC))
+    bench = open_bench({SWITCH: {"datacenter": "datacenter.dc0"}}, seed=str(seed))
+    found = bench.snapshot()
+    assert found.objects[at(SWITCH)].attributes["stale"] == ["lost.test"]
+    assert found.hosts[at(HOST)].switches == (SWITCH,)
+    member: tuple[Attrs, Attrs] = {"member_of": SWITCH}, {"member_of": ""}
+    assert bench.observe(HOST, "host.leave_switch", *member) == {"member_of": SWITCH}
+    bench.run(HOST, "host.leave_switch", *member)
+    assert bench.observe(HOST, "host.leave_switch", *member) == {"member_of": ""}
+
+
+def test_two_steps_of_one_switch_take_turns() -> None:
+    """The second one reads the configuration's version when the first one has ended: none is refused."""
+    bench = prepared()
+    bench.house.faults.add(kind="latency", method="*.ReconfigureDvs_Task", seconds=0.3, times=1)
+    told: list[str] = []
+    begun = threading.Event()
+
+    def join() -> None:
+        begun.set()
+        bench.run(MEMBER, "dvs.join", None, {"switch": SWITCH})
+
+    first = threading.Thread(target=join)
+    first.start()
+    begun.wait()
+    call = replace(bench.call(SWITCH, "distributed_switch.update", {"mtu": 9000}, {"mtu": 1500}), report=told.append)
+    deadline = time.monotonic() + 10
+    while not bench.session._turns._locks and time.monotonic() < deadline:
+        time.sleep(0.005)
+    bench.session.run(OPERATIONS["distributed_switch.update"], call)
+    first.join()
+    assert told == ["waiting: another host's step changes the same distributed switch"]
+    assert shows(bench.observe(SWITCH, "distributed_switch.update"), {"mtu": 1500})
+    assert shows(bench.observe(MEMBER, "dvs.join"), {"switch": SWITCH})
+
+
+def test_who_waits_too_long_for_a_turn_has_done_nothing() -> None:
+    bench = prepared()
+    switch = bench.session.entity(SWITCH, bench.call(SWITCH, "distributed_switch.update"))
+    with bench.session.turn(switch, bench.call(SWITCH, "distributed_switch.update")), \
+            pytest.raises(StepFailed, match="its turn did not come") as caught:
+        bench.run(MEMBER, "dvs.join", None, {"switch": SWITCH}, seconds=0.1)
+    assert (caught.value.retry, caught.value.in_doubt) == (True, False)
+
+
+def test_privileges_of_a_switch_are_asked_at_the_switch() -> None:
+    bench = prepared()
+    bench.snapshot()
+    step = Step("s1", at(MEMBER), "dvs.uplinks", {"uplinks": []}, {"uplinks": ["vmnic1"]}, (), "", None, "", "")
+    found = needed([step], bench.session._resolver.labels.value)
+    assert found == {at(HOST): {"Host.Config.Network"}, at(SWITCH): {"DVSwitch.HostOp"}}
+
+
+# --- rules ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "attributes", "words"), [
+    ("distributed_switch", {}, "in a `datacenter` or in a `folder`"),
+    ("distributed_switch", {"datacenter": "x", "uplinks": []}, "1 to 32"),
+    ("distributed_switch", {"datacenter": "x", "stale": ["a"]}, "only `[]`"),
+    ("distributed_switch", {"datacenter": "x", "lags": [{"name": "b"}, {"name": "a"}]}, "rising order"),
+    ("distributed_switch", {"datacenter": "x", "uplinks": ["a"], "lags": [{"name": "a"}]}, "one name"),
+    ("distributed_portgroup", {"vlan": 4095}, "0 to 4094"),
+    ("distributed_portgroup", {"vlan": "20-10"}, "rising order"),
+    ("distributed_portgroup", {"vlan": "10-20,15"}, "rising order"),
+    ("distributed_portgroup", {"vlan": "10-10"}, "rising order"),
+    ("distributed_portgroup", {"vlan": "private:7"}, "private VLANs"),
+    ("distributed_portgroup", {"binding": "ephemeral", "ports": 8}, "no fixed ports"),
+    ("distributed_portgroup", {"security": {"promiscuous": "yes"}}, "true, false or inherit"),
+    ("distributed_portgroup", {"teaming": {"standby": ["a"]}}, "without teaming.active"),
+    ("distributed_portgroup", {"teaming": {"active": ["a"], "standby": ["a"]}}, "active and standby"),
+    ("distributed_portgroup", {"teaming": {"active": ["inherit", "a"]}}, "or a list"),
+    ("distributed_portgroup", {"shaping": {"inbound": {"average": 0}}}, "from 1"),
+    ("distributed_portgroup", {"shaping": {"outbound": {"average": 9, "peak": 8}}}, "below its average"),
+    ("dvs", {"uplinks": [], "lag": "lag1"}, "name the NICs"),
+])
+def test_what_does_not_fit_together_is_said(kind: str, attributes: Attrs, words: str) -> None:
+    rtype = next(t for t in provider.types() if t.name == kind)
+    assert rtype.validate is not None
+    assert [each for each in rtype.validate(attributes) if words in each]
+
+
+@pytest.mark.parametrize("vlan", [0, 4094, "inherit", "10", "10,20-30", "0-4094"])
+def test_vlans_that_fit(vlan: Any) -> None:
+    rtype = next(t for t in provider.types() if t.name == "distributed_portgroup")
+    assert rtype.validate is not None
+    assert not list(rtype.validate({"vlan": vlan}))
+
+
+def test_a_version_is_not_lowered() -> None:
+    rtype = next(t for t in provider.types() if t.name == "distributed_switch")
+    assert rtype.check is not None
+    up, down = (Change(at(SWITCH), Action.UPDATE, {"version": old}, {"version": new})
+                for old, new in (("7.0.3", "8.0.0"), ("8.0.0", "7.0.3")))
+    assert not list(rtype.check([up], {}))
+    assert [d.severity for d in rtype.check([down], {})] == ["error"]
