@@ -126,7 +126,7 @@ def _host(house: House, host: Host) -> dict[str, Any]:
         "maintenance": seen.maintenance,
         "version": seen.version,
         "build": seen.build,
-        "config": config(seen),
+        "config": config(house, seen),
         "vms": sorted(each.name for each in house.inventory.vms_on(host)),
     }
 
@@ -141,13 +141,14 @@ def _machine(house: House, box: Box) -> dict[str, Any]:
         "image": running.image,
         "version": running.version,
         "build": running.build,
-        "config": config(running),
+        "config": config(house, running),
     }
 
 
-def config(hypervisor: Hypervisor) -> dict[str, Any]:
+def config(house: House, hypervisor: Hypervisor) -> dict[str, Any]:
     """A host's configuration: switches, port groups, adapters, mounts, resolver, time; deviations of the rest."""
     found: dict[str, Any] = _sorted(hypervisor.config)
+    del found["access"]["issued"]  # which certificate it shows
     for switch in found["vswitches"].values():
         switch["uplinks"].sort()  # which ones counts, not in what order they were added
     found["proxies"] = {
@@ -158,7 +159,8 @@ def config(hypervisor: Hypervisor) -> dict[str, Any]:
     for device, nic in hypervisor.config.vnics.items():
         if nic.port is not None:
             switch = hypervisor.config.proxies.get(nic.port.switch)
-            found["vnics"][device]["port"] = [switch.name if switch else "", nic.port.group]
+            group = house.inventory.get(nic.port.group, Dvpg)
+            found["vnics"][device]["port"] = [switch.name if switch else "", group.name if group else ""]
     return found
 
 

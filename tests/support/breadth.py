@@ -88,7 +88,8 @@ def needed(name: str) -> list[str]:
             continue
         found.add(each)
         rtype = CATALOG.types[each]
-        left += [*rtype.siblings.values(), *targets(rtype.fields), *rtype.within.values()]
+        left += [*rtype.siblings.values(), *targets(rtype.fields), *rtype.within.values(),
+                 *(kind for _, kind in rtype.over.values())]
     return [n for n in covered() if n in found]
 
 
@@ -154,7 +155,7 @@ def _fits(text: str, found: Objects) -> bool:
         return False
     earlier = [(Address.parse(a), b) for a, b in _before(text, found)]
     same = [(a, b) for a, b in earlier if a.rtype == address.rtype]
-    return (_alone(rtype, address, body, same) and _agrees(rtype, address, body, same)
+    return (_alone(rtype, address, body, earlier) and _agrees(rtype, address, body, same)
             and (not rtype.parent or _on_its_host(rtype, address, body, found)))
 
 
@@ -169,12 +170,23 @@ def _items(value: Any) -> set[Any]:
     return set() if value in (None, "") else set(value) if isinstance(value, (list, tuple)) else {value}
 
 
-def _alone(rtype: ResourceType, address: Address, body: Mapping[str, Any], same: list[tuple[Address, Any]]) -> bool:
+def _alone(rtype: ResourceType, address: Address, body: Mapping[str, Any],
+           earlier: list[tuple[Address, Any]]) -> bool:
+    same = [(a, b) for a, b in earlier if a.rtype == address.rtype]
     for name in (rtype.key, *rtype.unique):
         if name and any(_items(body.get(name)) & _items(b.get(name)) for _, b in same):
             return False
-    return not any(_items(body.get(name)) & _items(b.get(name)) for name in rtype.distinct
-                   for a, b in same if a.root == address.root)
+    return not any(_taken(rtype, name, body) & _taken(CATALOG.types[a.rtype], name, b) for name in rtype.distinct
+                   for a, b in earlier if a.root == address.root and _pool(rtype, name) == _pool(
+                       CATALOG.types[a.rtype], name))
+
+
+def _pool(rtype: ResourceType, name: str) -> str:
+    return rtype.pool.get(name) or rtype.name
+
+
+def _taken(rtype: ResourceType, name: str, body: Mapping[str, Any]) -> set[Any]:
+    return {each for each in _items(body.get(name)) if not names_root(rtype.fields.get(name), each)}
 
 
 def _agrees(rtype: ResourceType, address: Address, body: Mapping[str, Any], same: list[tuple[Address, Any]]) -> bool:
@@ -187,7 +199,13 @@ def _on_its_host(rtype: ResourceType, address: Address, body: Mapping[str, Any],
                 if a.child_type and a.root == host}
     for name, kind in rtype.siblings.items():
         for value in _items(body.get(name)):
-            if (kind, value) not in siblings and value not in CATALOG.types[kind].baseline:
+            if (kind, value) not in siblings and value not in CATALOG.types[kind].baseline and \
+                    not names_root(rtype.fields[name], value):
+                return False
+    for name, (of, kind) in rtype.over.items():
+        if names_root(rtype.fields[name], body.get(name)):
+            carrier, known_by = found[str(body[name])].get(of), CATALOG.types[kind].known_by
+            if not any(k == kind and b.get(known_by) == carrier for (k, _), b in siblings.items()):
                 return False
     for (kind, _), other in siblings.items():
         for owned_type, names in CATALOG.types[kind].owns.items():

@@ -62,7 +62,7 @@ def spec(wanted: Mapping[str, Any], version: str = "") -> Any:
             name=contact.get("name"), contact=contact.get("details"))
     if isinstance(discovery, Mapping):
         made.linkDiscoveryProtocolConfig = vim.host.LinkDiscoveryProtocolConfig(
-            protocol=discovery.get("protocol"), operation=discovery.get("operation"))
+            protocol=discovery.get("protocol") or "cdp", operation=discovery.get("operation") or "listen")
     return made
 
 
