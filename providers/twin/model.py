@@ -268,6 +268,7 @@ class Site(Document, tag="site", tag_field="kind"):
     format: int = 1
     next: int = 1000
     seeded: str = ""  # digest of the seed that was applied
+    profile: str = ""  # what its hosts are like (see `profile`); "" newborn ones
     unreachable: list[str] = msgspec.field(default_factory=list)  # "server:/path", "server:*"
     san: San = msgspec.field(default_factory=San)
     settings: dict[str, bool | int | str] = msgspec.field(default_factory=dict)  # vCenter's advanced settings

@@ -31,6 +31,7 @@ def lay_site(house: House, profile: str) -> None:
         return
     with house.change():
         site = house.inventory.site
+        site.profile = profile
         for number in range(_LUNS):
             name = "naa.60" + _hex(house.name, "lun", number)[:30]
             has_volume = number < _VOLUMES

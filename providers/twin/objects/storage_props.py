@@ -8,7 +8,7 @@ from providers.twin.core.base import prop
 from providers.twin.core.meta import data
 from providers.twin.model import Box, Hypervisor
 from providers.twin.objects.base import HouseObject
-from providers.twin.views import storage
+from providers.twin.views import inquiry, storage
 
 
 class StorageProps(HouseObject):
@@ -27,7 +27,9 @@ class StorageProps(HouseObject):
 
     @prop("config.storageDevice.scsiLun")
     def scsi_lun(self) -> Any:
-        return storage.disks(self.house.inventory.site.san, self.box, self.shown().config)
+        site = self.house.inventory.site
+        found = storage.disks(site.san, self.box, self.shown().config)
+        return [inquiry.complete(each) for each in found] if site.profile else found
 
     @prop("config.storageDevice.scsiTopology")
     def scsi_topology(self) -> Any:

@@ -24,7 +24,7 @@ from providers.twin.core.selection import Selection
 from providers.twin.objects.host import moment
 from providers.twin.objects.host_vcenter import VcenterHost
 from providers.twin.soap.answer import Written, write_value
-from providers.twin.views import stacks, storage
+from providers.twin.views import inquiry, stacks, storage
 
 EVERY, TRIES = 50, 3
 _HOLE = re.compile("\x01([0-9]+)\x02")
@@ -107,10 +107,11 @@ def own_values(obj: VcenterHost) -> tuple[str, ...]:
     running = box.running
     ports = [str(port) for hba in storage.adapters(obj.house.inventory.site.san, box, obj.shown().config)
              for port in (getattr(hba, "portWorldWideName", None), getattr(hba, "nodeWorldWideName", None)) if port]
+    told = [f"<data>{'</data><data>'.join(map(str, inquiry.signed(page)))}</data>" for page in inquiry.pages(disk)[1:3]]
     vnics = [text for nic in obj.shown().config.vnics.values() for text in (
         stacks.link_local(nic.mac) if nic.mac else "", nic.mac, nic.ip)]
     return (
-        san.default_name(box), doc.name, box.name, box.name.partition(".")[0], doc.uuid, box.uuid, doc.serial,
+        *told, san.default_name(box), doc.name, box.name, box.name.partition(".")[0], doc.uuid, box.uuid, doc.serial,
         box.serial, storage.lun_uuid(disk, 0), disk, disk.partition(".")[2], *ports, *box.nics, box.mac, *vnics, doc.ip,
         box.ip, _moment(running.boot_time if running else 0.0), obj.moid, obj.moid.removeprefix("host-"))
 

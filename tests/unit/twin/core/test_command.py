@@ -22,6 +22,7 @@ from providers.twin.buttons import mac_of, press
 from providers.twin.command import app
 from providers.twin.core.service import version_name
 from providers.twin.house import PASSWORD, USER, House, MachineSpec, open_house
+from providers.twin.model import Box
 from providers.twin.serving import Serving, new_house, open_server
 
 MAC, ADDRESS = "52:54:00:00:00:11", 'host.esx["esx01"]'
@@ -155,6 +156,23 @@ def test_serve_says_where_and_keeps_its_certificate(tmp_path: Path, monkeypatch:
     assert workshop.house.faults.judge("vcenter", "ClusterComputeResource.AddHost_Task", "prod").rules
     CliRunner().invoke(app, arguments, obj=workshop, catch_exceptions=False)
     assert ca_file.read_text() == first
+
+
+def test_hosts_of_a_profile_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Any] = []
+
+    def serve(house: Any, *_: Any) -> int:
+        served.append(house)
+        return 0
+
+    monkeypatch.setattr("providers.twin.serving._serve", serve)
+    for arguments in (["--hosts", "2", "--profile", "esxi-8.0.3"], ["--hosts", "2"]):
+        done = CliRunner().invoke(app, ["serve", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0
+    ours, newborn = ([box.running.config for box in house.inventory.all(Box)] for house in served)
+    assert [sorted(each.vnics) for each in ours] == [["vmk0", "vmk1"]] * 2
+    assert len({each.vnics["vmk1"].mac for each in ours} | {each.vnics["vmk1"].ip for each in ours}) == 4
+    assert [sorted(each.vnics) for each in newborn] == [["vmk0"]] * 2
 
 
 def test_serve_refuses_what_it_cannot_do(tmp_path: Path) -> None:

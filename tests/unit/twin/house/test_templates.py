@@ -19,9 +19,10 @@ from providers.twin.soap.stub import InProcessStub
 from providers.vsphere.paths import STATUS
 
 HOSTS = 56  # beyond the fiftieth, so that templates are checked again on the way
-PATHS = (*STATUS, *sorted(path for path in HostObject.props if path.startswith("config.")
-                          and path not in ("config.certificate", "config.optionDef", "config.option")),
-         'config.option["Syslog.global.logHost"]', 'config.service.service["ntpd"]', "hardware.systemInfo")
+WIDE = ("config.certificate", "config.optionDef", "config.option", "config.network", "config.storageDevice",
+        "config.firewall", "config.service", "config.virtualNicManagerInfo", "config.fileSystemVolume")
+PATHS = (*STATUS, *sorted(path for path in HostObject.props if path.startswith("config.") and path not in WIDE),
+         'config.option["Syslog.global.logHost"]', 'config.service.service["TSM"]', "hardware.systemInfo")
 
 
 def content_of(stub: Any) -> Any:
