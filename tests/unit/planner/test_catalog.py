@@ -19,12 +19,12 @@ IRREVERSIBLE = {
     "host.remove_dead",  # row 1b of operations.md
     "host.leave_switch", "distributed_switch.clean",  # 1c: hosts that have lost their part of a switch, or are gone
     "distributed_switch.upgrade",  # its version is never lowered
-    "host.unregister_vm",  # 1c: of a VM whose file vCenter does not tell
     "certificate.refresh",  # the certificate before it
     "fc.rescan", "vmfs.scan",  # a rescan only looks
     "vmfs.create",  # a formatted disk: no volume is ever deleted
 }
 SOMETIMES = {
+    "host.unregister_vm",  # 1c: of a VM whose file vCenter does not tell
     "nfs.unmount",  # of an export whose server is gone
     "snmp.communities", "user.role", "user.update",
 }
