@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,9 +55,10 @@ def root_files(path: Path) -> list[Path]:
 class Loader:
     """Reads files, follows `include`, and sorts blocks by kind."""
 
-    __slots__ = ("_seen", "document", "problems", "types")
+    __slots__ = ("_seen", "document", "problems", "reserved", "types")
 
-    def __init__(self, types: Iterable[str], problems: Problems) -> None:
+    def __init__(self, types: Iterable[str], problems: Problems, reserved: Mapping[str, str] | None = None) -> None:
+        self.reserved = reserved or {}
         self.types = tuple(types)
         self.problems = problems
         self.document = Document({kind: {} for kind in LABELLED}, {name: {} for name in self.types})
@@ -121,6 +122,8 @@ class Loader:
         elif kind in LATER and kind != "exclusive":
             self.problems.error("not supported in this version", f"{kind}: {LATER[kind]}", at,
                                 "remove it; a later version will know it")
+        elif kind in self.reserved:
+            self.problems.error("not supported", f"{kind}: {self.reserved[kind]}", at, "remove it")
         else:
             known = [*LABELLED, *OTHERS, *self.types]
             near = nearest(kind, known)

@@ -83,7 +83,8 @@ class _Load:
     def run(self, blocks: Mapping[str, Mapping[str, Field]], given: Mapping[str, str], var_files: Sequence[Path],
             known: Mapping[Address, Attrs]) -> Fleet:
         problems = self.problems
-        document = Loader((t.name for t in self.catalog.types.values() if not t.parent), problems).load(self.path)
+        document = Loader((t.name for t in self.catalog.types.values() if not t.parent), problems,
+                          self.catalog.reserved).load(self.path)
         world = World(self.catalog, problems, known)
         name, state = self._header(document, world)
         world.variables = {label: variables.declare(label, node, at, problems)

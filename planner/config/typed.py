@@ -243,6 +243,7 @@ class Fields:
         later = scope.world.later(key)
         if later:
             scope.world.problems.error("not supported in this version", f"{self.prefix}{key}: {later}", at,
+                                       "remove it" if key in scope.world.catalog.reserved else
                                        "remove it; a later version will know it")
         elif key in self.fields:
             scope.world.problems.error("a key that can only be read", f"{self.prefix}{key}", at,

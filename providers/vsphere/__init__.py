@@ -18,6 +18,12 @@ class VsphereProvider:
     """`planner.ports.Provider`. Session: `providers.vsphere.session.VsphereSession`."""
 
     name = "vsphere"
+    reserved: Mapping[str, str] = {
+        **dict.fromkeys(("tag", "tag_category", "tag_assignment"),
+                        "tags: they are not in vSphere's SOAP API (pyVmomi) but only in the REST API; set them with "
+                        "another tool, or use `custom_attribute` and `custom_value`"),
+        "users": "local users: each one is a `user` of its host",
+    }
 
     def types(self) -> Sequence[ResourceType]:
         from providers.vsphere.types import TYPES

@@ -13,6 +13,7 @@ from providers.vsphere.tools import Tools, after
 
 TYPES = {"host": "HostSystem", "cluster": "ClusterComputeResource", "datacenter": "Datacenter", "folder": "Folder",
          "vm": "VirtualMachine"}
+ALL = "all"
 _NAMES = {wire: name for name, wire in TYPES.items()}
 _DEFINE, _SET = ("Global.ManageCustomFields",), ("Global.SetCustomField",)
 
@@ -22,9 +23,9 @@ def _fields(tools: Tools) -> list[Any]:
 
 
 def _kind(field: Any) -> str:
-    """What a definition is for; "" where it is for everything."""
+    """What a definition is for."""
     wire = getattr(field.managedObjectType, "_wsdlName", "")
-    return _NAMES.get(wire, wire)
+    return _NAMES.get(wire, wire) or ALL
 
 
 # --- definitions --------------------------------------------------------------------------------------------
@@ -35,18 +36,18 @@ def look(tools: Tools, wanted: Mapping[Address, Sequence[Attrs]]) -> dict[Addres
     found: dict[Address, Attrs] = {}
     for address, known in wanted.items():
         names = [str(said.get("name") or address.name) for said in known or ({},)]
-        kinds = [str(said.get("for") or "") for said in known or ({},)]
+        kinds = [str(said.get("for") or ALL) for said in known or ({},)]
         ways = [*zip(names, kinds, strict=True), *((name, kind) for name in names for kind in kinds)]
         hit = next((live[way] for way in ways if way in live), None)
         if hit is not None:
-            found[address] = {"name": hit.name, "id": str(hit.key), **({"for": _kind(hit)} if _kind(hit) else {})}
+            found[address] = {"name": hit.name, "for": _kind(hit), "id": str(hit.key)}
     return found
 
 
 def _key(tools: Tools, call: Call) -> int:
     """The attribute as it is before the step; a renaming one is what `for` it was declared."""
     was: Any = call.before or {} if call.after is None else {**call.declared, **(call.before or {})}
-    name, kind = str(was.get("name") or call.address.name), str(was.get("for") or "")
+    name, kind = str(was.get("name") or call.address.name), str(was.get("for") or ALL)
     found = next((each for each in _fields(tools) if (each.name, _kind(each)) == (name, kind)), None)
     if found is None:
         raise StepFailed("vCenter has no such custom attribute", name, "plan again: something removed it since")
@@ -57,7 +58,8 @@ def add(tools: Tools, call: Call) -> Attrs:
     from pyVmomi import vim
 
     wanted = after(call)
-    kind = getattr(vim, TYPES[str(wanted["for"])]) if wanted.get("for") else None
+    wire = TYPES.get(str(wanted.get("for") or ALL))
+    kind = getattr(vim, wire) if wire else None
     made = tools.service("customFieldsManager").AddCustomFieldDef(
         name=str(wanted.get("name") or call.address.name), moType=kind, fieldDefPolicy=None, fieldPolicy=None)
     return {"id": str(made.key)}
@@ -78,7 +80,7 @@ CUSTOM_ATTRIBUTE = ResourceType(
     label_doc="the attribute's label; its name where `name` is unset",
     fields={
         "name": string("Its name in vCenter; the label where unset. A change renames it in place."),
-        "for": string("Which objects have it; all kinds where unset.", enum=tuple(TYPES), replace=True),
+        "for": string("Which objects can have it.", enum=(ALL, *TYPES), default=ALL, always=True, replace=True),
     },
     look=look,
     operations=(
@@ -122,7 +124,7 @@ def _number(tools: Tools, definitions: Iterable[Any], text: str, wire: str) -> i
         found = tools.looked(Address.parse(text))
         return int(str(found["id"])) if found is not None else None
     return next((int(each.key) for each in definitions
-                 if each.name == text and _kind(each) in ("", _NAMES.get(wire, wire))), None)
+                 if each.name == text and _kind(each) in (ALL, _NAMES.get(wire, wire))), None)
 
 
 def _write(tools: Tools, call: Call, value: str) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 from planner.catalog import Operation, ResourceType
 from planner.model import Address, Attrs, StepFailed
 from planner.ports import Call
-from planner.schema import Field, boolean, reference
+from planner.schema import Field, boolean, names_root
 from providers.vsphere.tools import Tools, after
 from providers.vsphere.types.role import named, roles
 
+ROOT = "root"
+_ENTITY = Field("string", "What it is on: a reference; or root, all of vCenter (its root folder).", default=ROOT,
+                always=True, replace=True, to=("datacenter", "folder", "cluster", "host"))
 _PRIVILEGES = ("Authorization.ModifyPermissions",)
 
 
@@ -44,8 +47,8 @@ def look(tools: Tools, wanted: Mapping[Address, Sequence[Attrs]]) -> dict[Addres
 
 def _entity(tools: Tools, attributes: Attrs) -> Any:
     """The object that it is on; None where live does not have it."""
-    text = attributes.get("entity")
-    return tools.find(Address.parse(str(text)), None) if text else tools.root_folder()
+    text = str(attributes.get("entity") or ROOT)
+    return tools.root_folder() if text == ROOT else tools.find(Address.parse(text), None)
 
 
 def _text(tools: Tools, known: Iterable[Any], number: int, texts: Iterable[str]) -> str:
@@ -85,7 +88,14 @@ def remove(tools: Tools, call: Call) -> None:
 
 
 def _on(tools: Tools, call: Call, attributes: Attrs) -> Any:
-    return tools.entity(attributes["entity"], call) if attributes.get("entity") else tools.root_folder()
+    text = str(attributes.get("entity") or ROOT)
+    return tools.root_folder() if text == ROOT else tools.entity(text, call)
+
+
+def validate(attributes: Attrs) -> Iterable[str]:
+    entity = attributes.get("entity")
+    if isinstance(entity, str) and entity != ROOT and not names_root(_ENTITY, entity):
+        yield f"`entity` is a reference (${{cluster.prod}}), or {ROOT} for all of vCenter"
 
 
 PERMISSION = ResourceType(
@@ -94,8 +104,7 @@ PERMISSION = ResourceType(
     order=0,
     label_doc="any label",
     fields={
-        "entity": reference("What it is on; all of vCenter (its root folder) where unset.", "datacenter", "folder",
-                            "cluster", "host", replace=True),
+        "entity": _ENTITY,
         "principal": Field("string", "User or group: DOMAIN\\name, or name@domain.", required=True, replace=True),
         "group": Field("bool", "Whether that is a group.", default=False, always=True, replace=True),
         "role": Field("string", "A role: a reference to a declared one, or the name of any that vCenter has "
@@ -103,6 +112,7 @@ PERMISSION = ResourceType(
         "propagate": boolean("Whether it also holds for everything below.", default=True, always=True),
     },
     look=look,
+    validate=validate,
     operations=(
         Operation("permission.set", "AuthorizationManager.SetEntityPermissions", "create", "Give the role.", put,
                   ("entity", "principal", "group", "role", "propagate"), inverse="permission.remove",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from planner.model import SecretRef
-from tests.properties.breadth.existing import Labelled, labelled, single, some
+from tests.properties.breadth.existing import Labelled, single, some
 
 FIRST, ROOT = SecretRef("env:FIRST"), SecretRef("env:ROOT")
 SECRETS = st.sampled_from([FIRST, ROOT])
@@ -22,17 +24,17 @@ def roles() -> Labelled:
 
 def permissions() -> Labelled:
     """Each its own principal: two permissions of one on one entity would be one."""
-    bodies = {label: st.fixed_dictionaries({
-        "principal": st.just(f"LAB\\{label}"), "group": st.booleans(), "propagate": st.booleans(),
-        "role": st.sampled_from(["ReadOnly", "role.ops", "role.audit"])}, optional={"entity": ENTITIES})
-        for label in ("night", "day")}
-    return st.fixed_dictionaries({}, optional=bodies)
+    def body(label: str, entities: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+        return st.fixed_dictionaries({
+            "principal": st.just(f"LAB\\{label}"), "group": st.just(label == "day"), "propagate": st.booleans(),
+            "role": st.sampled_from(["ReadOnly", "NoAccess", "role.ops", "role.audit"]), "entity": entities})
+
+    return st.fixed_dictionaries({"night": body("night", st.just("root"))}, optional={"day": body("day", ENTITIES)})
 
 
 def attributes() -> Labelled:
     """One that everything can have, and one that is for some objects only."""
-    return st.fixed_dictionaries({}, optional={
-        "owner": some({}, name=st.sampled_from(["owner", "owner of it"])),
+    return st.fixed_dictionaries({"owner": some({}, name=st.sampled_from(["owner", "owner of it"]))}, optional={
         "room": some({}, name=st.sampled_from(["room", "room of it"]), **{"for": st.sampled_from(["host", "vm"])})})
 
 
@@ -41,7 +43,7 @@ def values() -> Labelled:
         "entity": st.just(entity), "attribute": st.just("custom_attribute.owner"),
         "value": st.sampled_from(["team a", "team b"])})
         for name, entity in (("one", 'host.esx["esx01"]'), ("all", "cluster.prod"))}
-    return st.fixed_dictionaries({}, optional=bodies)
+    return st.fixed_dictionaries(bodies)
 
 
 def snmp_agents() -> Labelled:
@@ -66,7 +68,7 @@ def strategies() -> dict[str, Labelled]:
         "active_directory": single(st.fixed_dictionaries({
             "domain": st.sampled_from(["lab.example", "x.example"]), "user": st.just("joiner"),
             "password": SECRETS})),
-        "user": labelled(("backup", "probe"), users),
+        "user": st.fixed_dictionaries({"backup": users}, optional={"probe": users}),
         "lockdown": single(some({"mode": st.sampled_from(["disabled", "normal", "strict"])},
-                                exceptions=st.sampled_from([[], ["backup"], ["backup", "probe"]]))),
+                                exceptions=st.sampled_from([[], ["backup"]]))),
     }

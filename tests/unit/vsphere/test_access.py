@@ -313,7 +313,7 @@ def test_roots_are_found_by_what_is_recorded_then_by_what_is_declared() -> None:
 
 def test_a_permission_is_known_in_any_spelling_and_on_everything() -> None:
     bench = open_bench({"permission.all": {"principal": "LAB.EXAMPLE\\Ops", "group": False, "role": "NoAccess",
-                                           "propagate": True}})
+                                           "entity": "root", "propagate": True}})
     bench.containers()
     declared: dict[str, Any] = dict(bench.fleet.resources[at("permission.all")].attributes)
     assert at("permission.all") not in bench.snapshot().objects
