@@ -45,7 +45,7 @@ def in_safe_order(catalog: Catalog, ordered: Sequence[Placed], standing: Mapping
     Raises FleetError where management traffic could only move with its last NIC, or no order exists.
     """
     movers = {p.address: standing[p.address] for p in ordered if _moves(catalog, p, standing)}
-    if not movers:
+    if not movers and not _hands_over(catalog, ordered):
         return list(ordered)
     sources = frozenset(a for s in movers.values() for a in s.before - s.after)
     first = _first(catalog, ordered, movers, management)
@@ -54,10 +54,17 @@ def in_safe_order(catalog: Catalog, ordered: Sequence[Placed], standing: Mapping
     try:
         order = topological(range(len(parts)), _needs(catalog, parts, standing, movers, late))
     except CycleError as error:
-        around = " → ".join(dict.fromkeys(str(parts[int(str(i))].address) for i in error.cycle))
-        raise FleetError(Diagnostic("error", "no safe order of these steps is possible", around,
-                                    address=next(iter(movers)), remedy="make the change in two applies")) from error
+        around = [parts[int(str(i))].address for i in error.cycle]
+        raise FleetError(Diagnostic(
+            "error", "no safe order of these steps is possible", " → ".join(dict.fromkeys(map(str, around))),
+            address=around[0], remedy="make the change in two applies")) from error
     return [parts[i] for i in order]
+
+
+def _hands_over(catalog: Catalog, ordered: Sequence[Placed]) -> bool:
+    """Whether one object takes what another one gives up."""
+    givers = {i: p.address for p in ordered for i in _released(catalog, p)}
+    return any(givers.get(i, p.address) != p.address for p in ordered for i in _claimed(catalog, p))
 
 
 def _moves(catalog: Catalog, p: Placed, standing: Mapping[Address, Standing]) -> bool:
@@ -131,9 +138,10 @@ def _split(catalog: Catalog, p: Placed, first: set[Item], late: set[Item]) -> li
         goes = [i for i in old if (pool, i) in first and i not in new]
         waits = [i for i in new if (pool, i) in late and i not in old]
         stays = [i for i in old if (pool, i) in late and i not in new and after is not None and key in after]
-        operation = next((o.name for o in rtype.operations if o.does == "update" and key in o.attributes), "")
-        if not operation or not (goes or waits):
+        update = next((o for o in rtype.operations if o.does == "update" and key in o.attributes), None)
+        if update is None or not (goes or waits):
             continue
+        operation, along = update.name, update.carries.get(key, ())
         if after is None:  # removed: it gives up in advance what has to go first
             halfway = [i for i in old if i not in goes]
             return [replace(p, draft=Draft(operation, {key: old}, {key: halfway})),
@@ -144,8 +152,10 @@ def _split(catalog: Catalog, p: Placed, first: set[Item], late: set[Item]) -> li
             if before is not None and halfway == old:
                 return [p]  # all of it waits
             if before is not None and waits:  # an order among NICs can only name those that are there
-                first_half = Draft(operation, {key: old}, {key: halfway}, assumed=p.draft.assumed)
-                rest = replace(p.draft, before={**before, key: halfway})
+                alone = {k: v for k, v in before.items() if k not in after or k in along}  # changes along: is put back
+                first_half = Draft(operation, {**alone, key: old}, {key: halfway}, assumed=p.draft.assumed)
+                rest = replace(p.draft, before={
+                    **{k: v for k, v in before.items() if k in after and k not in along}, key: halfway})
             else:
                 first_half = replace(p.draft, after={**after, key: halfway})
                 rest = Draft(operation, {key: halfway}, {key: new}, assumed=p.draft.assumed)

@@ -94,7 +94,7 @@ def _chains(catalog: Catalog, root: Address, change: Change | None, program: Pro
     middle = [p for c in children for p in _object_steps(catalog, c)]
     if not program.window and any(catalog.operations[p.draft.operation].window for p in middle):
         raise FleetError(f"the steps of {root} need maintenance mode, and its program opens no window")
-    ordered = sorted(_split_swaps(catalog, middle), key=lambda p: (not p.early, p.rank))
+    ordered = sorted(_split_swaps(catalog, middle, management), key=lambda p: (not p.early, p.rank))
     ordered = _bracketed(catalog, root, in_safe_order(catalog, ordered, standing, management))
     chain = [*(_Placed(root, d, False, ()) for d in program.head), *ordered,
              *(_Placed(root, d, False, ()) for d in program.tail)]
@@ -277,10 +277,11 @@ def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
-def _split_swaps(catalog: Catalog, placed: Sequence[_Placed]) -> Iterable[_Placed]:
+def _split_swaps(catalog: Catalog, placed: Sequence[_Placed], management: frozenset[Address]) -> Iterable[_Placed]:
     """Two vSwitches that swap uplinks: release first what another one claims, claim in a second call.
 
-    An early update that also gains items still owned by a sibling would otherwise depend on itself.
+    An early update that also gains items still owned by a sibling would otherwise depend on itself. The one that
+    carries management swaps in one call, between the two calls of the other: it is never without an uplink.
     """
     def pool(p: _Placed, key: str) -> tuple[str, str]:
         return catalog.types[p.address.rtype].pool.get(key) or p.address.rtype, key
@@ -295,7 +296,9 @@ def _split_swaps(catalog: Catalog, placed: Sequence[_Placed]) -> Iterable[_Place
         taken = [k for k, v in after.items() if isinstance(v, (list, tuple)) and any(
             owned.get((pool(p, k), str(item)), p.address) != p.address
             for item in v if item not in _list(before.get(k)))]
-        if not taken:
+        if not taken or (p.address in management and not any(
+                owned.get((pool(p, k), str(item)), p.address) in management - {p.address}
+                for k in taken for item in _list(after[k]) if item not in _list(before.get(k)))):
             yield p
             continue
         kept = {k: [i for i in _list(before[k]) if i in _list(after[k])] for k in taken}

@@ -78,6 +78,8 @@ def destroy(tools: Tools, call: Call) -> None:
 def validate(attributes: Attrs) -> Iterable[str]:
     if attributes.get("binding") == "ephemeral" and (attributes.get("ports") or attributes.get("expand")):
         yield "an ephemeral port group has no fixed ports: leave `ports` and `expand` out"
+    elif attributes.get("expand") is False and not attributes.get("ports"):
+        yield "`expand: false` without `ports`: the port group would have no port at all"
     yield from policies.problems(attributes)
 
 

@@ -311,6 +311,7 @@ def test_privileges_of_a_switch_are_asked_at_the_switch() -> None:
     ("distributed_portgroup", {"vlan": "10-10"}, "rising order"),
     ("distributed_portgroup", {"vlan": "private:7"}, "private VLANs"),
     ("distributed_portgroup", {"binding": "ephemeral", "ports": 8}, "no fixed ports"),
+    ("distributed_portgroup", {"expand": False}, "no port at all"),
     ("distributed_portgroup", {"security": {"promiscuous": "yes"}}, "true, false or inherit"),
     ("distributed_portgroup", {"teaming": {"standby": ["a"]}}, "without teaming.active"),
     ("distributed_portgroup", {"teaming": {"active": ["a"], "standby": ["a"]}}, "active and standby"),
