@@ -122,4 +122,5 @@ DISTRIBUTED_PORTGROUP = ResourceType(
                   inverse="distributed_portgroup.create", privileges=("DVPortgroup.Delete",)),
     ),
     label_doc="the port group's label; its name where `name` is unset",
+    tested=("twin", "vcsim"),
 )

@@ -204,4 +204,5 @@ DISTRIBUTED_SWITCH = ResourceType(
                   inverse="distributed_switch.create", privileges=("DVSwitch.Delete",)),
     ),
     label_doc="the switch's label; its name where `name` is unset",
+    tested=("twin", "vcsim"),
 )

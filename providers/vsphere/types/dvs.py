@@ -162,4 +162,5 @@ DVS = ResourceType(
                   "Leave the switch; refused while an adapter or a VM of the host is on it.", leave,
                   inverse="dvs.join", privileges=("Host.Config.Network", "DVSwitch.HostOp")),
     ),
+    tested=("twin", "vcsim"),  # vcsim: joining and leaving
 )
