@@ -51,7 +51,8 @@ def clusters() -> Labelled:
 def strategies() -> dict[str, Labelled]:
     uplinks = {"vSwitch0": [["vmnic0"], ["vmnic0", "vmnic3"]], "vSwitch1": [[], ["vmnic1"]], "vSwitch2": [["vmnic2"]]}
     return {
-        "datacenter": st.just({"dc0": {}}),
+        "datacenter": st.fixed_dictionaries({"dc0": st.just({})}, optional={
+            "dc1": some({}, name=st.sampled_from(["dc1", "the other"]))}),
         "folder": labelled(("racks", "core"), st.just({"datacenter": "datacenter.dc0", "kind": "host"}), 2),
         "cluster": clusters(),
         "vswitch": st.fixed_dictionaries({}, optional={
