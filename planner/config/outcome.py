@@ -142,8 +142,8 @@ def images(document: Document, world: World) -> None:
         if body is None:
             continue
         if "install" in body.items:
-            world.problems.error("not supported in this version", f"image.{name}.install: {world.later('install')}",
-                                 body.key_at("install"), "remove it; a later version will know it")
+            world.problems.error("an image does not say where it is installed", f"image.{name}.install",
+                                 body.key_at("install"), "write `install: {disk: first}` on the hosts that keep a disk")
             body = Map({k: v for k, v in body.items.items() if k != "install"},
                        [a for k, a in zip(body.items, body.keys, strict=True) if k != "install"], body.at)
         values = Fields(IMAGE, f"image.{name}").read(body, world.scope(), at)

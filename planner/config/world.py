@@ -27,10 +27,8 @@ _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 LATER: Mapping[str, str] = {
     "import": "import of what already runs", "policy": "policies",
-    "bmc": "power through a BMC", "management": "the management address", "iscsi": "iSCSI", "fc": "Fibre Channel",
-    "vmfs": "VMFS datastores", "firewall": "firewall rule sets", "license": "licences", "users": "local users",
-    "lockdown": "lockdown mode", "power_policy": "power policies", "rollout": "rolling updates",
-    "install": "scripted installation to disk", "exclusive": "`exclusive: true` on anything but a host",
+    "bmc": "power through a BMC", "rollout": "rolling updates",
+    "exclusive": "`exclusive: true` on anything but a host",
 }
 """Blocks and keys of later versions, and what they are for."""
 
