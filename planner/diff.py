@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from planner.catalog import Catalog, Program, ProgramInput, ResourceType
+from planner.checks import Checks
 from planner.compare import (
-    Key,
     as_recorded,
     below,
     carriers,
     changed_attributes,
-    claimed_twice,
     in_order,
-    laid_over,
     observed,
-    standing,
-    undermined,
 )
 from planner.handover import Standing
 from planner.members import listed_again
@@ -77,7 +73,7 @@ def compute(inputs: DiffInputs) -> DiffResult:
     return _Differ(inputs).run()
 
 
-class _Differ:
+class _Differ(Checks):
     def __init__(self, inputs: DiffInputs) -> None:
         self.inputs = inputs
         self.catalog = inputs.catalog
@@ -260,37 +256,6 @@ class _Differ:
         undeclared = (a for a in self.inputs.live.unmanaged if isinstance(a, Address) and a.root == root)
         return [a for a in undeclared if a in live and (a.rtype, a.name) not in kept]
 
-    def _carrying(self, root: Address, program: Program, made: Iterable[Change]) -> set[Key]:
-        """What carries management on this host, before or after: adapters with the tag, and what they are built on.
-
-        Notes on the way what each changed object is built on.
-        """
-        before = self._before(root, program)
-        after, changed = dict(before), []
-        for change in made:
-            key = (change.address.rtype, change.address.name)
-            after[key] = {**after.get(key, {}), **(change.after or {})}
-            changed.append((change.address, key))
-        for address, key in changed:
-            then, now = (frozenset(root.under(*k) for k in standing(self.catalog, found, [key], self._root) if k != key)
-                         if key in found else frozenset() for found in (before, after))
-            self.standing[address] = Standing(then, now)
-        return carriers(self.catalog, before, self._root) | carriers(self.catalog, after, self._root)
-
-    def _root(self, text: str) -> Attrs:
-        """What is declared of a root, or what live has of it."""
-        if text.startswith("path:"):
-            return {}
-        address = Address.parse(text)
-        found = self.inputs.desired.get(address) or self.inputs.live.objects.get(address)
-        return found.attributes if found is not None else {}
-
-    def _before(self, root: Address, program: Program) -> dict[tuple[str, str], Attrs]:
-        """What a host has before its children's steps, by (type, name)."""
-        if program.reset:
-            return {(t.name, n): v for t in self.catalog.children(root.type) for n, v in t.baseline.items()}
-        return {(a.rtype, a.name): self.inputs.live.objects[a].attributes for a in self.live_under.get(root, ())}
-
     # --- one object -----------------------------------------------------------------------------------------
 
     def _put(self, change: Change | None) -> None:
@@ -403,8 +368,8 @@ class _Differ:
                         (current is not None and current.action is Action.CREATE):
                     continue
                 rtype = self.catalog.types[address.rtype]
-                if any(k in resource.attributes and moves(found.attributes.get(k), resource.attributes[k])
-                       for k, moves in rtype.moves.items()):
+                if any(k in resource.attributes and found.attributes.get(k) != resource.attributes[k]
+                       and moves(found.attributes.get(k), resource.attributes[k]) for k, moves in rtype.moves.items()):
                     continue  # it moves away, in place
                 on = [name for kind, name in below(self.catalog, objects, (address.rtype, address.name), self._root)
                       if (kind, name) in gone]
@@ -414,84 +379,3 @@ class _Differ:
                                                     before=observed(rtype, found.attributes))
                     gone.add((address.rtype, address.name))
                     again = True
-
-    def _check_children(self, root: Address, program: Program, changes: Iterable[Change]) -> None:
-        changes = list(changes)
-        if any(c.action in (Action.DELETE, Action.REPLACE) for c in changes):
-            self.diagnostics.extend(undermined(self.catalog, self._before(root, program), changes, self._root))
-        by_type: dict[str, list[Change]] = {}
-        for change in changes:
-            by_type.setdefault(change.address.rtype, []).append(change)
-        for name, found in by_type.items():
-            rtype = self.catalog.types[name]
-            if rtype.around is not None:
-                roots = self._around(root)
-                self.diagnostics.extend(d for change in found for d in rtype.around(change, roots))
-            if rtype.check is not None:
-                live = [a for a in self.live_under.get(root, ()) if a.rtype == name]
-                existing = rtype.baseline if program.reset else {
-                    a.name: self.inputs.live.objects[a].attributes for a in live}
-                self.diagnostics.extend(rtype.check(found, existing))
-        for rtype in self.catalog.children(root.type) if changes else ():
-            if rtype.rules is not None:
-                self.diagnostics.extend(rtype.rules(self._before(root, program), changes))
-        self._check_claims(root, program, changes)
-        self._check_fits(root, program, changes)
-
-    def _check_fits(self, root: Address, program: Program, changes: Sequence[Change]) -> None:
-        """What is declared must find on its host what it needs, once everything is done."""
-        concerned = [a for a in self.hanging.get(root, ()) if a in self.inputs.desired
-                     and self.catalog.types[a.rtype].fits is not None] if changes else []
-        if not concerned:
-            return
-        after: dict[tuple[str, str], Attrs] = dict(self._before(root, program))
-        for change in changes:
-            key = (change.address.rtype, change.address.name)
-            if change.action is Action.DELETE or (
-                    change.action is Action.FORGET and self.catalog.types[change.address.rtype].setting):
-                after.pop(key, None)
-            elif change.action is not Action.FORGET:
-                kept = {} if change.action is Action.REPLACE else after.get(key, {})
-                after[key] = {**kept, **(change.after or {})}
-        for address in concerned:
-            fits = self.catalog.types[address.rtype].fits
-            why = fits(address.name, self.inputs.desired[address].attributes, after) if fits is not None else None
-            if why is not None:
-                self.diagnostics.append(Diagnostic("error", "this does not fit its host", why[0], address=address,
-                                                   remedy=why[1]))
-
-    def _check_claims(self, root: Address, program: Program, changes: Sequence[Change]) -> None:
-        """Items that one object only may have: of a type, or of all types that draw on one pool."""
-        pools: dict[Any, dict[str, str]] = {}
-        for rtype in self.catalog.children(root.type):
-            for attribute in rtype.distinct:
-                pools.setdefault(rtype.pool.get(attribute) or (rtype.name, attribute), {})[rtype.name] = attribute
-        before: Mapping[Key, Attrs] | None = None
-        for attributes in pools.values():
-            found = [c for c in changes if c.address.rtype in attributes]
-            if found:
-                before = before if before is not None else self._before(root, program)
-                mine = {key: v for key, v in before.items() if key[0] in attributes}
-                self.diagnostics.extend(claimed_twice(attributes, found, mine))
-
-    def _around(self, root: Address) -> dict[str, Attrs]:
-        """What a host stands in, by type: its attributes on live, with those that are declared laid over them."""
-        resource = self.inputs.desired.get(root)
-        found: dict[str, Attrs] = {}
-        for name, field_ in self.catalog.types[root.type].fields.items():
-            value = resource.attributes.get(name) if resource is not None and field_.kind == "ref" else None
-            if isinstance(value, str) and value and not value.startswith("path:"):
-                address = Address.parse(value)
-                live, declared = self.inputs.live.objects.get(address), self.inputs.desired.get(address)
-                found[address.type] = laid_over(*(each.attributes if each else {} for each in (live, declared)))
-        return found
-
-    def _check_roots(self) -> None:
-        """Rules among roots of one type (but hosts), at plan."""
-        for rtype in self.catalog.types.values():
-            if rtype.check is None or rtype.parent or rtype.program is not None:
-                continue
-            found = [c for c in self.changes.values() if c.address.rtype == rtype.name]
-            if found:
-                self.diagnostics.extend(rtype.check(found, {
-                    str(a): o.attributes for a, o in self.inputs.live.objects.items() if a.rtype == rtype.name}))

@@ -8,7 +8,7 @@ then the old switch gives up the rest (or goes). Undone in reverse, that is the 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -36,6 +36,20 @@ class Placed:
     early: bool
     rank: tuple[Any, ...]
     releases: tuple[tuple[Address, Attrs], ...] = ()  # what a reborn host is rid of, once vCenter has seen it anew
+
+
+def rank(catalog: Catalog, rtype: ResourceType, address: Address, *, down: bool) -> tuple[Any, ...]:
+    """Row of operations.md, then nesting (vSwitch, port group, vmkernel adapter), then the name, numbers as numbers."""
+    depth = _depth(catalog, rtype)
+    name = tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", address.name) if p)
+    if down:  # innermost first, and the highest vmk number first
+        name = tuple((-a, -b, c) for a, b, c in name)
+        return (-rtype.order, -depth, name)
+    return (rtype.order, depth, name)
+
+
+def _depth(catalog: Catalog, rtype: ResourceType) -> int:
+    return max((1 + _depth(catalog, catalog.types[t]) for t in rtype.siblings.values()), default=0)
 
 
 def in_safe_order(catalog: Catalog, ordered: Sequence[Placed], standing: Mapping[Address, Standing],
@@ -204,3 +218,45 @@ def _needs(catalog: Catalog, parts: Sequence[Placed], standing: Mapping[Address,
             needs[index] |= {i for i, below in enumerate(parts) if below.address in stands.after
                              and below.draft.after is not None and not claimed[i] & late and not released[i] & late}
     return needs
+
+
+# --- two that swap ------------------------------------------------------------------------------------------
+
+
+def split_swaps(catalog: Catalog, placed: Sequence[Placed], management: frozenset[Address]) -> Iterable[Placed]:
+    """Two vSwitches that swap uplinks: release first what another one claims, claim in a second call.
+
+    An early update that also gains items still owned by a sibling would otherwise depend on itself. The one that
+    carries management swaps in one call, between the two calls of the other: it is never without an uplink.
+    """
+    def pool(p: Placed, key: str) -> tuple[str, str]:
+        return catalog.types[p.address.rtype].pool.get(key) or p.address.rtype, key
+
+    owned = {(pool(p, k), item): p.address for p in placed if p.draft.before
+             for k, v in p.draft.before.items() if isinstance(v, (list, tuple)) for item in map(str, v)}
+    for p in placed:
+        before, after = p.draft.before, p.draft.after
+        if not p.early or not before or not after:
+            yield p
+            continue
+        taken = [k for k, v in after.items() if isinstance(v, (list, tuple)) and any(
+            owned.get((pool(p, k), str(item)), p.address) != p.address
+            for item in v if item not in _each(before.get(k)))]
+        if not taken or (p.address in management and not any(
+                owned.get((pool(p, k), str(item)), p.address) in management - {p.address}
+                for k in taken for item in _each(after[k]) if item not in _each(before.get(k)))):
+            yield p
+            continue
+        kept = {k: [i for i in _each(before[k]) if i in _each(after[k])] for k in taken}
+        carries = catalog.operations[p.draft.operation].carries
+        along = {k for name in taken for k in carries.get(name, ()) if k in after}
+        middle: dict[str, Any] = {k: v for k, v in {**after, **kept}.items() if k not in along}
+        yield replace(p, draft=replace(p.draft, after=middle))
+        late = replace(p.draft, before={k: middle[k] for k in taken},
+                       after={k: after[k] for k in after if k in taken or k in along})
+        yield replace(p, draft=late, early=False,
+                      rank=rank(catalog, catalog.types[p.address.rtype], p.address, down=False))
+
+
+def _each(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []

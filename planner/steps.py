@@ -6,7 +6,6 @@ Between roots: what is referred to comes first; removals the other way round.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from planner.catalog import Catalog, Draft, Operation, Program, ResourceType
 from planner.compare import written
 from planner.graph import CycleError, topological
 from planner.handover import Placed as _Placed
-from planner.handover import Standing, in_safe_order
+from planner.handover import Standing, in_safe_order, rank, split_swaps
 from planner.members import apart, dropped, replaced
 from planner.model import (
     Action,
@@ -94,7 +93,7 @@ def _chains(catalog: Catalog, root: Address, change: Change | None, program: Pro
     middle = [p for c in children for p in _object_steps(catalog, c)]
     if not program.window and any(catalog.operations[p.draft.operation].window for p in middle):
         raise FleetError(f"the steps of {root} need maintenance mode, and its program opens no window")
-    ordered = sorted(_split_swaps(catalog, middle, management), key=lambda p: (not p.early, p.rank))
+    ordered = sorted(split_swaps(catalog, middle, management), key=lambda p: (not p.early, p.rank))
     ordered = _bracketed(catalog, root, in_safe_order(catalog, ordered, standing, management))
     chain = [*(_Placed(root, d, False, ()) for d in program.head), *ordered,
              *(_Placed(root, d, False, ()) for d in program.tail)]
@@ -132,20 +131,20 @@ def _object_steps(catalog: Catalog, change: Change, away: frozenset[str] = froze
     _refuse_unknown_lists(rtype, change)
     if change.action in (Action.DELETE, Action.REPLACE):
         for draft in _delete(rtype, change.before or {}):
-            yield _Placed(change.address, draft, True, _rank(catalog, rtype, change.address, down=True))
-    up = _rank(catalog, rtype, change.address, down=False)
+            yield _Placed(change.address, draft, True, rank(catalog, rtype, change.address, down=True))
+    up = rank(catalog, rtype, change.address, down=False)
     if change.action in (Action.CREATE, Action.REPLACE):
         for draft in _create(rtype, change):
             yield _Placed(change.address, draft, False, up)
     elif change.action is Action.UPDATE:
         change, drafts = apart(rtype, change, away)
         for draft, early in drafts:
-            yield _Placed(change.address, draft, early, _rank(catalog, rtype, change.address, down=early))
+            yield _Placed(change.address, draft, early, rank(catalog, rtype, change.address, down=early))
         for draft in _update(rtype, change):
             operation = catalog.operations[draft.operation]
             early = operation.early is not None and operation.early(draft.before or {}, draft.after or {})
             yield _Placed(change.address, draft, early,
-                          _rank(catalog, rtype, change.address, down=True) if early else up)
+                          rank(catalog, rtype, change.address, down=True) if early else up)
 
 
 def _refuse_unknown_lists(rtype: ResourceType, change: Change) -> None:
@@ -158,20 +157,6 @@ def _refuse_unknown_lists(rtype: ResourceType, change: Change) -> None:
                     f"{key} is known only after apply, and each of its items takes a step", address=change.address,
                     remedy="write it as a list (its items may be known after apply), or apply what it comes from"
                            " first (--target)"))
-
-
-def _rank(catalog: Catalog, rtype: ResourceType, address: Address, *, down: bool) -> tuple[Any, ...]:
-    """Row of operations.md, then nesting (vSwitch, port group, vmkernel adapter), then the name, numbers as numbers."""
-    depth = _depth(catalog, rtype)
-    name = tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", address.name) if p)
-    if down:  # innermost first, and the highest vmk number first
-        name = tuple((-a, -b, c) for a, b, c in name)
-        return (-rtype.order, -depth, name)
-    return (rtype.order, depth, name)
-
-
-def _depth(catalog: Catalog, rtype: ResourceType) -> int:
-    return max((1 + _depth(catalog, catalog.types[t]) for t in rtype.siblings.values()), default=0)
 
 
 def _single(rtype: ResourceType, does: str) -> Operation:
@@ -275,41 +260,6 @@ def _items(rtype: ResourceType, key: str, current: Attrs, wanted: Attrs) -> Iter
 
 def _list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
-
-
-def _split_swaps(catalog: Catalog, placed: Sequence[_Placed], management: frozenset[Address]) -> Iterable[_Placed]:
-    """Two vSwitches that swap uplinks: release first what another one claims, claim in a second call.
-
-    An early update that also gains items still owned by a sibling would otherwise depend on itself. The one that
-    carries management swaps in one call, between the two calls of the other: it is never without an uplink.
-    """
-    def pool(p: _Placed, key: str) -> tuple[str, str]:
-        return catalog.types[p.address.rtype].pool.get(key) or p.address.rtype, key
-
-    owned = {(pool(p, k), item): p.address for p in placed if p.draft.before
-             for k, v in p.draft.before.items() if isinstance(v, (list, tuple)) for item in map(str, v)}
-    for p in placed:
-        before, after = p.draft.before, p.draft.after
-        if not p.early or not before or not after:
-            yield p
-            continue
-        taken = [k for k, v in after.items() if isinstance(v, (list, tuple)) and any(
-            owned.get((pool(p, k), str(item)), p.address) != p.address
-            for item in v if item not in _list(before.get(k)))]
-        if not taken or (p.address in management and not any(
-                owned.get((pool(p, k), str(item)), p.address) in management - {p.address}
-                for k in taken for item in _list(after[k]) if item not in _list(before.get(k)))):
-            yield p
-            continue
-        kept = {k: [i for i in _list(before[k]) if i in _list(after[k])] for k in taken}
-        carries = catalog.operations[p.draft.operation].carries
-        along = {k for name in taken for k in carries.get(name, ()) if k in after}
-        middle: dict[str, Any] = {k: v for k, v in {**after, **kept}.items() if k not in along}
-        yield replace(p, draft=replace(p.draft, after=middle))
-        late = replace(p.draft, before={k: middle[k] for k in taken},
-                       after={k: after[k] for k in after if k in taken or k in along})
-        yield replace(p, draft=late, early=False,
-                      rank=_rank(catalog, catalog.types[p.address.rtype], p.address, down=False))
 
 
 # --- needs and numbers ------------------------------------------------------------------------------------

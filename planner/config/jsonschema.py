@@ -53,7 +53,8 @@ def json_schema(catalog: Catalog, blocks: Mapping[str, Mapping[str, Field]]) -> 
                                               f"bodies that a {rtype.name} can build on")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A fleet file", "type": "object",
-        "properties": {k: v for k, v in properties.items() if k not in LATER or k in catalog.types}, "additionalProperties": False,
+        "properties": {k: v for k, v in properties.items() if k not in LATER or k in catalog.types},
+        "additionalProperties": False,
         "$defs": definitions,
     }
 
