@@ -22,7 +22,7 @@ class VsphereProvider:
         **dict.fromkeys(("tag", "tag_category", "tag_assignment"),
                         "tags: they are not in vSphere's SOAP API (pyVmomi) but only in the REST API; set them with "
                         "another tool, or use `custom_attribute` and `custom_value`"),
-        "users": "local users: each one is a `user` of its host",
+        "user": "local users: they are `users` of their host",
     }
 
     def types(self) -> Sequence[ResourceType]:

@@ -15,7 +15,8 @@ DVS: Objects = {
 MEMBER: dict[str, Any] = {"switch": "distributed_switch.prod", "uplinks": ["vmnic1"]}
 GROUPS: Objects = {"host_group.even": {"cluster": "cluster.prod", "hosts": [HOST]},
                    "vm_group.web": {"cluster": "cluster.prod", "vms": []}}
-RULE: dict[str, Any] = {"cluster": "cluster.prod", "kind": "on", "vm_group": "vm_group.web", "host_group": "host_group.even"}
+RULE: dict[str, Any] = {"cluster": "cluster.prod", "kind": "on", "vm_group": "vm_group.web",
+                        "host_group": "host_group.even"}
 VMK: dict[str, Any] = {"portgroup": "VM Network", "ip": "10.0.21.11", "netmask": "255.255.255.0"}
 VALUE: dict[str, Any] = {"entity": "cluster.prod", "attribute": "custom_attribute.owner"}
 

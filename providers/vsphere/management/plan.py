@@ -51,6 +51,7 @@ def drafts(change: Change) -> Sequence[Draft]:
 
 
 def cuts(before: Attrs | None, now: Attrs | None) -> str:
+    """Its address, VLAN or gateway; the host takes it back where vCenter would lose it."""
     old, new = before or {}, now or {}
     why = [f"vmk0's {name} becomes {new[name] or 'what DHCP brings'}" for name in ("ip", "netmask", "gateway", "vlan")
            if name in new and new[name] != old.get(name)]

@@ -42,7 +42,7 @@ from providers.vsphere.types.snmp import SNMP
 from providers.vsphere.types.swap import SWAP
 from providers.vsphere.types.syslog import SYSLOG
 from providers.vsphere.types.tcpip_stack import TCPIP_STACK
-from providers.vsphere.types.user import USER
+from providers.vsphere.types.users import USER
 from providers.vsphere.types.vmfs import VMFS
 from providers.vsphere.types.vmkernel import VMKERNEL
 from providers.vsphere.types.vsan import VSAN

@@ -67,7 +67,7 @@ LOCKDOWN = ResourceType(
     singleton=True,
     setting=True,
     order=15,
-    siblings={"exceptions": "user"},  # after the users that it excepts
+    siblings={"exceptions": "users"},  # after the users that it excepts
     fields={
         "mode": string("normal leaves the console (DCUI) to those of DCUI.Access; strict stops it.",
                        enum=tuple(MODES)),

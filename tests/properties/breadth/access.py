@@ -68,7 +68,7 @@ def strategies() -> dict[str, Labelled]:
         "active_directory": single(st.fixed_dictionaries({
             "domain": st.sampled_from(["lab.example", "x.example"]), "user": st.just("joiner"),
             "password": SECRETS})),
-        "user": st.fixed_dictionaries({"backup": users}, optional={"probe": users}),
+        "users": st.fixed_dictionaries({"backup": users}, optional={"probe": users}),
         "lockdown": single(some({"mode": st.sampled_from(["disabled", "normal", "strict"])},
                                 exceptions=st.sampled_from([[], ["backup"]]))),
     }

@@ -48,7 +48,8 @@ def adapters() -> Labelled:
     def adapter(number: int) -> st.SearchStrategy[dict[str, Any]]:
         ipv6 = some({}, dhcp=BOOL, autoconf=BOOL, addresses=st.sampled_from([[], [f"fd00:{number}::11/64"]]),
                     gateway=st.just(f"fd00:{number}::1"))
-        plain = {"portgroup": st.sampled_from([GROUPS[number - 1], "distributed_portgroup.vm"]), "ip": st.just(f"10.0.2{number}.11"),
+        plain = {"portgroup": st.sampled_from([GROUPS[number - 1], "distributed_portgroup.vm"]),
+                 "ip": st.just(f"10.0.2{number}.11"),
                  "netmask": st.just("255.255.255.0"), "mtu": MTU}
         services = st.sets(st.sampled_from(["vmotion", "provisioning"])).map(sorted)
         here = some({**plain, "services": services}, ipv6=ipv6)

@@ -10,7 +10,7 @@ import pytest
 
 from planner.model import Action, Attrs, Change, ReadFailed, SecretRef, StateResource, StepFailed
 from providers.twin.house import House
-from providers.vsphere.types import user as users
+from providers.vsphere.types import users
 from providers.vsphere.types.active_directory import ACTIVE_DIRECTORY
 from providers.vsphere.types.certificate import CERTIFICATE
 from providers.vsphere.types.custom_attribute import CUSTOM_VALUE
@@ -43,9 +43,9 @@ CHANGES: list[tuple[str, str, Attrs | None, Attrs | None]] = [
     ("custom_attribute.owner", "custom_attribute.rename", {"name": "owner"}, {"name": "keeper"}),
     ("custom_value.owner", "custom_value.set", None, ROOTS["custom_value.owner"]),
     ("custom_value.owner", "custom_value.update", {"value": "team a"}, {"value": "team b"}),
-    (ON + "user.backup", "user.create", None, USER),
-    (ON + "user.backup", "user.update", {"description": "backup"}, {"description": "restore"}),
-    (ON + "user.backup", "user.role", {"role": "none"}, {"role": "read_only"}),
+    (ON + "users.backup", "users.create", None, USER),
+    (ON + "users.backup", "users.update", {"description": "backup"}, {"description": "restore"}),
+    (ON + "users.backup", "users.role", {"role": "none"}, {"role": "read_only"}),
     (ON + "lockdown", "lockdown.except", {"exceptions": []}, {"exceptions": ["backup"]}),
     (ON + "lockdown", "lockdown.mode", {"mode": "disabled"}, {"mode": "normal"}),
     (ON + "lockdown", "lockdown.mode", {"mode": "disabled"}, {"mode": "strict"}),
@@ -60,7 +60,7 @@ STANDING = {"permission.set": ["role.add"], "permission.update": ["role.add", "p
             "role.update": ["role.add"], "custom_attribute.rename": ["custom_attribute.add"],
             "custom_value.set": ["custom_attribute.add"], "custom_value.update": ["custom_attribute.add",
                                                                                 "custom_value.set"],
-            "user.update": ["user.create"], "user.role": ["user.create"], "lockdown.except": ["user.create"],
+            "users.update": ["users.create"], "users.role": ["users.create"], "lockdown.except": ["users.create"],
             "snmp.configure": ["snmp.communities"]}
 """Operation → those that have to have been made before."""
 
@@ -116,16 +116,16 @@ def test_one_call_forward_and_one_back_to_the_same(joined: Bench, address: str, 
 
 
 def test_nothing_secret_is_in_what_is_read_or_kept(joined: Bench) -> None:
-    for name in ("user.create", "snmp.communities", "license.assign"):
+    for name in ("users.create", "snmp.communities", "license.assign"):
         joined.run(*first(name))
     try:
-        shown = str([joined.observe(first(n)[0], n, None, None) for n in ("user.role", "snmp.configure",
+        shown = str([joined.observe(first(n)[0], n, None, None) for n in ("users.role", "snmp.configure",
                                                                           "license.assign")])
         kept = str(joined.house.dump()) + str(joined.house.inventory.docs)
         assert PASSWORD not in shown + kept
         assert KEY not in shown + kept
     finally:
-        for name in ("license.assign", "snmp.communities", "user.create"):
+        for name in ("license.assign", "snmp.communities", "users.create"):
             other, _, was, now = first(name)
             joined.run(other, OPERATIONS[name].inverse, now, was)
 
@@ -136,22 +136,22 @@ def test_nothing_secret_is_in_what_is_read_or_kept(joined: Bench) -> None:
 def test_lockdown_hides_the_roles_of_all_but_the_exceptions(joined: Bench) -> None:
     """Hidden is not gone: the user is there, and what its role is nobody can say now."""
     for name in ("backup", "spare"):
-        joined.run(ON + f"user.{name}", "user.create", None, USER)
-        joined.run(ON + f"user.{name}", "user.role", {"role": "none"}, {"role": "admin"})
+        joined.run(ON + f"users.{name}", "users.create", None, USER)
+        joined.run(ON + f"users.{name}", "users.role", {"role": "none"}, {"role": "admin"})
     joined.run(ON + "lockdown", "lockdown.except", {"exceptions": []}, {"exceptions": ["backup"]})
     joined.run(ON + "lockdown", "lockdown.mode", {"mode": "disabled"}, {"mode": "strict"})
     try:
-        roles = [(joined.observe(ON + f"user.{n}", "user.role") or {})["role"] for n in ("backup", "spare")]
+        roles = [(joined.observe(ON + f"users.{n}", "users.role") or {})["role"] for n in ("backup", "spare")]
         assert roles == ["admin", users.HIDDEN]
-        assert joined.observe(ON + "user.nobody2", "user.role") is None
+        assert joined.observe(ON + "users.nobody2", "users.role") is None
         with pytest.raises(StepFailed, match="lockdown mode protects") as locked:
-            joined.run(ON + "user.spare", "user.role", {"role": "admin"}, {"role": "none"})
+            joined.run(ON + "users.spare", "users.role", {"role": "admin"}, {"role": "none"})
         assert "lockdown.exceptions" in locked.value.remedy
     finally:
         joined.run(ON + "lockdown", "lockdown.mode", {"mode": "strict"}, {"mode": "disabled"})
         for name in ("spare", "backup"):
-            assert (joined.observe(ON + f"user.{name}", "user.role") or {})["role"] == "admin"
-            joined.run(ON + f"user.{name}", "user.remove", USER, None)
+            assert (joined.observe(ON + f"users.{name}", "users.role") or {})["role"] == "admin"
+            joined.run(ON + f"users.{name}", "users.remove", USER, None)
         joined.run(ON + "lockdown", "lockdown.unexcept", {"exceptions": ["backup"]}, {"exceptions": []})
     assert joined.observe(ON + "lockdown", "lockdown.mode") == {"mode": "disabled", "exceptions": []}
 
@@ -159,16 +159,16 @@ def test_lockdown_hides_the_roles_of_all_but_the_exceptions(joined: Bench) -> No
 def test_of_a_host_without_its_directory_users_are_unread(joined: Bench) -> None:
     joined.house.faults.add(kind="fault", method="UserDirectory.RetrieveUserGroups", fault="vmodl.fault.SystemError")
     with pytest.raises(ReadFailed, match="SystemError"):
-        joined.observe(ON + "user.backup", "user.role")
+        joined.observe(ON + "users.backup", "users.role")
 
 
 def test_a_fault_while_reading_leaves_that_type_unread_and_nothing_deleted() -> None:
-    bench = open_bench({ON + "user.backup": USER})
+    bench = open_bench({ON + "users.backup": USER})
     bench.joined()
-    state = {at(ON + "user.backup"): StateResource(at(ON + "user.backup"), "created", USER)}
+    state = {at(ON + "users.backup"): StateResource(at(ON + "users.backup"), "created", USER)}
     bench.house.faults.add(kind="fault", method="UserDirectory.RetrieveUserGroups", fault="vmodl.fault.SystemError")
     live = bench.snapshot(state)
-    assert list(live.unread) == [at(ON + "user.backup")]
+    assert list(live.unread) == [at(ON + "users.backup")]
     assert live.objects[at(ON + "lockdown")].attributes == {"mode": "disabled", "exceptions": []}
 
 
@@ -187,8 +187,8 @@ def test_users_are_read_as_they_are_and_the_systems_are_nobodys() -> None:
 
 
 def test_the_hosts_own_users_are_nobodys_to_declare() -> None:
-    changes = [Change(at(ON + f"user.{n}"), Action.UPDATE, {}, {}) for n in ("root", "backup")]
-    assert [str(d.address) for d in users.check(changes, {})] == [ON + "user.root"]
+    changes = [Change(at(ON + f"users.{n}"), Action.UPDATE, {}, {}) for n in ("root", "backup")]
+    assert [str(d.address) for d in users.check(changes, {})] == [ON + "users.root"]
 
 
 LOCKED: dict[str, Any] = {"mode": "normal", "exceptions": ["a", "b"]}
@@ -210,7 +210,7 @@ LOCKED: dict[str, Any] = {"mode": "normal", "exceptions": ["a", "b"]}
 def test_lockdown_in_force_is_seen_when_users_are_planned(
         lockdown: Attrs, lock: Attrs | None, name: str, action: Action, before: Attrs | None, after: Attrs | None,
         wrong: bool) -> None:
-    changes = [Change(at(ON + f"user.{name}"), action, before, after)]
+    changes = [Change(at(ON + f"users.{name}"), action, before, after)]
     if lock is not None:
         changes.append(Change(at(ON + "lockdown"), Action.UPDATE, lockdown, lock))
     assert bool(list(users.rules({("lockdown", "lockdown"): lockdown}, changes))) is wrong
@@ -229,8 +229,8 @@ def test_what_undoing_cannot_bring_back_says_so() -> None:
 
 
 @pytest.mark.parametrize(("name", "before", "after", "words"), [
-    ("user.create", None, {"password": WORD}, "AlreadyExists"),
-    ("user.update", {"description": ""}, {"description": "x"}, "UserNotFound"),
+    ("users.create", None, {"password": WORD}, "AlreadyExists"),
+    ("users.update", {"description": ""}, {"description": "x"}, "UserNotFound"),
     ("lockdown.except", {"exceptions": []}, {"exceptions": ["nobody2"]}, "UserNotFound"),
     ("active_directory.join", None, {"domain": "lab.example", "user": "", "password": WORD}, "InvalidLogin"),
     ("snmp.configure", {"targets": []}, {"targets": ["a:1"]}, "needs a community"),
@@ -240,7 +240,7 @@ def test_what_undoing_cannot_bring_back_says_so() -> None:
 def test_what_a_server_refuses_is_said(joined: Bench, name: str, before: Attrs | None, after: Attrs,
                                        words: str) -> None:
     count = len(joined.house.calls)
-    address = {"user.create": ON + "user.root", "user.update": ON + "user.nobody2"}.get(name, first(name)[0])
+    address = {"users.create": ON + "users.root", "users.update": ON + "users.nobody2"}.get(name, first(name)[0])
     with pytest.raises(StepFailed, match=words) as failed:
         joined.run(address, name, before, after)
     assert PASSWORD not in str(failed.value)
@@ -251,7 +251,7 @@ def test_a_password_that_is_too_weak_is_refused(joined: Bench) -> None:
     joined.resolve = lambda _reference: "weak"
     try:
         with pytest.raises(StepFailed, match="Weak password"):
-            joined.run(ON + "user.backup", "user.create", None, USER)
+            joined.run(ON + "users.backup", "users.create", None, USER)
     finally:
         joined.resolve = secret
 

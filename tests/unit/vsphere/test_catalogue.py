@@ -14,7 +14,7 @@ from providers.vsphere import provider
 from tests.unit.vsphere.kit import OPERATIONS
 
 IRREVERSIBLE = {"distributed_switch.clean", "distributed_switch.upgrade", "host.leave_switch",
-                "certificate.refresh", "snmp.communities", "user.role", "user.update",
+                "certificate.refresh", "snmp.communities", "users.role", "users.update",
                 "door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead",
                 "host.unregister_vm",
                 "fc.rescan", "nfs.unmount", "vmfs.create", "vmfs.scan"}
@@ -23,15 +23,15 @@ CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 
 def test_the_catalogue_accepts_them() -> None:
     found = Catalog.of(provider.types(), [*boot.operations(), *power.operations()])
-    assert list(found.types) == ["datacenter", "folder", "cluster", "distributed_switch", "distributed_portgroup", "host",
-                                 "host_group", "vm_group", "drs_rule",
+    assert list(found.types) == ["datacenter", "folder", "cluster", "distributed_switch", "distributed_portgroup",
+                                 "host", "host_group", "vm_group", "drs_rule",
                                  "role", "permission", "custom_attribute", "custom_value", "license",
                                  "dns", "ntp", "certificate", "syslog", "vswitch",
                                  "portgroup", "dvs", "vmkernel", "tcpip_stack", "route", "management", "ptp",
                                  "iscsi", "iscsi_port", "iscsi_target", "iscsi_static_target", "fc", "nfs", "vmfs",
                                  "option", "scratch", "core_dump", "module", "swap", "service",
                                  "firewall", "power_policy", "vsan", "snmp", "autostart",
-                                 "active_directory", "user", "lockdown"]
+                                 "active_directory", "users", "lockdown"]
     order = [t.order for t in found.children()]
     assert order == sorted(order)
 

@@ -358,7 +358,7 @@ def test_readings_of_a_host_that_shows_nothing() -> None:
 
 
 def _faults() -> list[tuple[str, str, str, Attrs | None, Attrs | None]]:
-    """Every operation of storage × every fault that the API's metadata declares for its method (RuntimeFaults aside:
+    """Every operation of storage with every fault that the API's metadata declares for its method (RuntimeFaults aside:
     tests/faults injects those into whole applies)."""
     from providers.twin.core.meta import declared_faults
 

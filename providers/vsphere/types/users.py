@@ -109,7 +109,7 @@ def rules(before: Mapping[tuple[str, str], Attrs], changes: Sequence[Change]) ->
         return
     excepted = set(lock.get("exceptions") or ()) & set(planned.get("exceptions", lock.get("exceptions")) or ())
     for change in changes:
-        if change.address.child_type != "user" or change.action not in (Action.CREATE, Action.UPDATE, Action.DELETE):
+        if change.address.child_type != "users" or change.action not in (Action.CREATE, Action.UPDATE, Action.DELETE):
             continue
         old, new = ((a or {}).get("role", "none") for a in (change.before, change.after))
         unset = change.action is Action.UPDATE and "role" not in (change.after or {})
@@ -119,7 +119,7 @@ def rules(before: Mapping[tuple[str, str], Attrs], changes: Sequence[Change]) ->
 
 
 USER = ResourceType(
-    name="user",
+    name="users",
     doc="A local user of the host, for those who log in at the host itself.",
     parent="host",
     order=15,
@@ -138,14 +138,14 @@ USER = ResourceType(
     rules=rules,
     initial={"role": "none"},
     operations=(
-        Operation("user.create", "HostLocalAccountManager.CreateUser", "create", "Create the user.", create,
-                  ("password", "description"), inverse="user.remove", privileges=("Host.Local.ManageUserGroups",)),
-        Operation("user.update", "HostLocalAccountManager.UpdateUser", "update", "Set password or description.",
-                  update, ("password", "description"), inverse="user.update", irreversible=forgotten,
+        Operation("users.create", "HostLocalAccountManager.CreateUser", "create", "Create the user.", create,
+                  ("password", "description"), inverse="users.remove", privileges=("Host.Local.ManageUserGroups",)),
+        Operation("users.update", "HostLocalAccountManager.UpdateUser", "update", "Set password or description.",
+                  update, ("password", "description"), inverse="users.update", irreversible=forgotten,
                   privileges=("Host.Local.ManageUserGroups",)),
-        Operation("user.role", "HostAccessManager.ChangeAccessMode", "update", "Set what the user may do at the host.",
-                  grant, ("role",), inverse="user.role", irreversible=forgotten, privileges=("Global.Settings",)),
-        Operation("user.remove", "HostLocalAccountManager.RemoveUser", "delete", "Remove the user.", remove,
-                  inverse="user.create", privileges=("Host.Local.ManageUserGroups",)),
+        Operation("users.role", "HostAccessManager.ChangeAccessMode", "update", "Set what the user may do at the host.",
+                  grant, ("role",), inverse="users.role", irreversible=forgotten, privileges=("Global.Settings",)),
+        Operation("users.remove", "HostLocalAccountManager.RemoveUser", "delete", "Remove the user.", remove,
+                  inverse="users.create", privileges=("Host.Local.ManageUserGroups",)),
     ),
 )
