@@ -94,7 +94,9 @@ class _Differ(Checks):
             if address.child_type:
                 self.live_under.setdefault(address.root, []).append(address)
         for root in self.hanging:
-            if self.catalog.types[root.type].program is None:
+            if root in self.inputs.live.hidden:
+                self._unread(root, self.inputs.live.hidden[root])
+            elif self.catalog.types[root.type].program is None:
                 self._put(self._object(root))
             else:
                 self._host(root, tuple(self.hanging[root]))
@@ -212,15 +214,17 @@ class _Differ(Checks):
                 self.changes[address] = Change(address, Action.FORGET, recorded.attributes, None,
                                                reason="leaves with its host")
 
+    def _unread(self, root: Address, why: str) -> None:
+        unread = Diagnostic("error", "live could not be read", why, address=root, remedy=(
+            f"see what vCenter says of it, or plan without it: --exclude '{root}'"))
+        if self.diagnostics[-1:] != [unread]:  # once for the host, not for each object on it
+            self.diagnostics.append(unread)
+
     def _child(self, address: Address, program: Program, *, goes: bool = False) -> Change | None:
         """`goes`: a newborn has it, and its host is exclusive."""
         if not program.reset:
-            if address in self.inputs.live.unread or address.root in self.inputs.live.unread:
-                why = self.inputs.live.unread.get(address) or self.inputs.live.unread[address.root]
-                unread = Diagnostic("error", "live could not be read", why, address=address.root, remedy=(
-                    f"see what vCenter says of it, or plan without it: --exclude '{address.root}'"))
-                if self.diagnostics[-1:] != [unread]:  # once for the host, not for each object on it
-                    self.diagnostics.append(unread)
+            if why := self.inputs.live.unknown(address):
+                self._unread(address.root, why)
                 return None
             return self._object(address)
         rtype = self.catalog.types[address.rtype]

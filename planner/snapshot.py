@@ -21,7 +21,7 @@ def live_digest(catalog: Catalog, live: Live, address: Address) -> str:
         facts["connection"] = host.connection
         if not address.child_type:
             facts["uuid"] = host.uuid
-    if address in live.unread or address.root in live.unread:
+    if live.unknown(address):
         facts["unread"] = True
     found = live.objects.get(address)
     if found is not None and "unread" not in facts:
@@ -99,7 +99,7 @@ def find_drift(catalog: Catalog, resources: Mapping[Address, StateResource], liv
     """What live has that state does not expect. `void`: hosts whose attributes say nothing (gone, reborn)."""
     drift: list[Drift] = []
     for address, recorded in resources.items():
-        if address in live.unread or address.root in live.unread or (address.child_type and address.root in void):
+        if live.unknown(address) or (address.child_type and address.root in void):
             continue
         found = live.objects.get(address)
         if found is None:

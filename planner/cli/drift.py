@@ -51,8 +51,8 @@ def look(place: Bench) -> DriftView:
     return DriftView(
         fleet.name, live.instance, find_drift(place.catalog, recorded, live, fleet.resources, void),
         tuple(str(a) for a in void if a in live.hosts and a in recorded and a not in live.unread),
-        {str(address): why for address, why in live.unread.items()}, tuple(str(u) for u in live.unmanaged),
-        live.diagnostics)
+        {str(address): why for address, why in {**live.unread, **live.hidden}.items()},
+        tuple(str(u) for u in live.unmanaged), live.diagnostics)
 
 
 def _data(one: Drift) -> dict[str, object]:

@@ -93,5 +93,10 @@ class Live:
     hosts: Mapping[Address, LiveHost]
     unmanaged: tuple[Address | str, ...] = ()  # undeclared objects on declared parents; str: inventory paths
     unread: Mapping[Address, str] = field(default_factory=dict)  # hosts whose attributes are unknown, and why
+    hidden: Mapping[Address, str] = field(default_factory=dict)  # roots that may be there, or not, or moved; and why
     diagnostics: tuple[Diagnostic, ...] = ()
     evacuations: Mapping[Address, Evacuation] = field(default_factory=dict)  # of hosts whose image is to be changed
+
+    def unknown(self, address: Address) -> str:
+        """Why nothing can be said of what live has at an address; "" where it can."""
+        return self.hidden.get(address.root) or self.unread.get(address) or self.unread.get(address.root) or ""

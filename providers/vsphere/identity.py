@@ -59,6 +59,12 @@ class Inventory:
     standard: frozenset[str] = frozenset()  # the folders that every datacenter has
     addresses: dict[str, Address] = field(default_factory=dict)  # the reverse
     by_uuid: Mapping[str, str] = field(default_factory=dict)  # of distributed switches: UUID → MoRef
+    dark: Mapping[str, str] = field(default_factory=dict)  # MoRef → why something of it is not known
+    lost: str = ""  # why nobody can tell what is where: the name or the place of a container is not known
+
+    def hidden(self, address: Address) -> str:
+        """Why nothing can be said of a root; "" where it can."""
+        return self.lost or self.dark.get(self.matched.get(address, ""), "")
 
     def match(self, wants: Iterable[Want]) -> None:
         """Find every wanted container; parents first, whatever the order of `wants`."""

@@ -21,6 +21,7 @@ from planner.model import (
 )
 from providers.vsphere import faults
 from providers.vsphere.collector import Collector, Row
+from providers.vsphere.dark import hidden_hosts
 from providers.vsphere.evacuation import OWN_VMS
 from providers.vsphere.host.operations import utc
 from providers.vsphere.identity import Inventory, match_hosts
@@ -130,6 +131,8 @@ class LiveReader:
         inventory = self._resolver.containers(fresh=fresh)
         paths = paths_for(union(wanted))
         rows, matched, diagnostics = self._matched(hosts, paths, only is None)
+        hidden = {**hidden_hosts(rows, matched, hosts),
+                  **{a: why for a in roots if a.type not in LOOKS and (why := inventory.hidden(a))}}
         vms = dict(self._vms(matched.values()))
         build = _Build(self, inventory, wanted, vms,
                        _out(rows, {row.moid: str(a) for a, row in matched.items()}) if only is None else {})
@@ -158,7 +161,7 @@ class LiveReader:
             unmanaged += sorted(f"{inventory.path(host_row(r).parent)}/{r.props.get('name')}".lstrip("/")
                                 for r in rows if r.moid not in known)
         return Live(str(self._link.content.about.instanceUuid or ""), build.objects, build.hosts, tuple(unmanaged),
-                    build.unread, tuple(diagnostics))
+                    build.unread, hidden, tuple(diagnostics))
 
     def _problems(self, inventory: Inventory) -> tuple[dict[str, tuple[str, ...]], list[Diagnostic]]:
         if self._coexist:

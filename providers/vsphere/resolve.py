@@ -9,6 +9,7 @@ from typing import Any
 from planner.model import Address, Attrs, Fleet, ReadFailed, StateResource, StepFailed
 from planner.ports import Call
 from providers.vsphere.collector import Collector, Row
+from providers.vsphere.dark import HOST, PLACE, all_lit, dark
 from providers.vsphere.identity import Container, HostRow, Inventory, Want, inventory, match_hosts
 from providers.vsphere.link import Link
 from providers.vsphere.paths import KNOWN_BY, LOOKS
@@ -208,6 +209,7 @@ class Resolver:
             return ""
         if not found or address.type != "host":
             return want.id if found else ""
+        all_lit(found, *HOST)
         row = host_row(found[0])
         if want.uuid and row.uuid:
             return want.id if row.uuid.lower() == want.uuid.lower() else ""
@@ -218,12 +220,15 @@ class Resolver:
         want = self._want(address, call)
         if address.type != "host":
             found = self.containers(fresh=True, extra=want)
+            if found.lost:
+                raise ReadFailed("an object of vCenter could not be read", found.lost)
             return found.matched.get(address, "")
         if want.uuid:
             return self._by_index(want, call)
-        rows = [host_row(r) for r in self._collector.below(self._link.content.rootFolder,
-                                                           {class_of("host"): IDENTITY})]
-        matched, diagnostics = match_hosts([want], rows)
+        rows = self._collector.below(self._link.content.rootFolder, {class_of("host"): IDENTITY})
+        matched, diagnostics = match_hosts([want], [host_row(r) for r in rows])
+        if address not in matched:
+            all_lit(rows)
         if diagnostics:
             raise ReadFailed(diagnostics[0].summary, diagnostics[0].detail, diagnostics[0].remedy)
         return matched.get(address, "")
@@ -278,6 +283,8 @@ class Resolver:
         rows = [Container(r.moid, kinds[type(r.obj)._wsdlName], str(r.props.get("name", r.moid)),
                           _moid(r.props.get("parent")), r.props) for r in found]
         made = inventory(str(root._moId), rows)
+        made.dark = {r.moid: why for r in found if (why := dark(r))}
+        made.lost = next((why for r in found if (why := dark(r, *PLACE))), "")
         hinted = {a: Want(a, w.attributes, self.known(a) or w.id)
                   for a, w in list(self._wants.items()) if a.type != "host"}
         if extra is not None:

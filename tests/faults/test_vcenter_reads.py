@@ -79,6 +79,50 @@ def test_a_property_that_cannot_be_read_is_an_error_that_names_the_host(
 
 
 @pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("prop", ["name", "parent", "runtime.connectionState", "summary.hardware.uuid"])
+def test_a_host_that_cannot_be_told_from_others_is_left_alone(here: Bench, monkeypatch: pytest.MonkeyPatch, edit: str,
+                                                              prop: str) -> None:
+    """Whether it is connected, or which one it is, is not known: it is neither booted nor removed, nor drift."""
+    opened = wanted(here, edit)
+    dark(monkeypatch, prop, lambda obj: obj.wire == "HostSystem" and obj.name.startswith("esx01"))
+    with pytest.raises(FleetError) as caught:
+        opened.plan()
+    (problem,) = caught.value.diagnostics
+    assert (problem.summary, problem.address) == ("live could not be read", ESX01)
+    assert prop in problem.detail
+    without = opened.plan(excludes=(ESX01,))
+    assert of_host(without, "esx01") == set()
+    assert ("portgroup.remove" in of_host(without, "esx02")) == (edit != "the same fleet")
+    live = opened.session.snapshot(opened.fleet, here.base.resources if here.base else {})
+    assert prop in live.unknown(ESX01.under("dns"))
+
+
+@pytest.mark.parametrize("wire", ["Folder", "Datacenter", "ClusterComputeResource"])
+def test_a_place_without_a_name_makes_every_place_unknown(here: Bench, monkeypatch: pytest.MonkeyPatch,
+                                                          wire: str) -> None:
+    opened = wanted(here, "the same fleet")
+    dark(monkeypatch, "name", lambda obj: obj.wire == wire)
+    with pytest.raises(FleetError) as caught:
+        opened.plan()
+    assert {d.summary for d in caught.value.diagnostics} == {"live could not be read"}
+    assert {str(d.address) for d in caught.value.diagnostics} >= {"datacenter.dc0", "cluster.prod", str(ESX01)}
+
+
+def dark(monkeypatch: pytest.MonkeyPatch, prop: str, which: Any) -> None:
+    """One property of some objects is listed as missing."""
+    from providers.twin.core import paths, selection
+
+    original = paths.read_compiled
+
+    def read(obj: Any, compiled: Any, path: str) -> Any:
+        if path == prop and which(obj):
+            raise vmodl.fault.SystemError(reason="x", msg="a general system error")
+        return original(obj, compiled, path)
+
+    monkeypatch.setattr(selection, "read_compiled", read)
+
+
+@pytest.mark.parametrize("edit", EDITS)
 def test_the_whole_reading_fails(here: Bench, edit: str) -> None:
     opened = wanted(here, edit)
     opened.house.faults.add(kind="fault", method="RetrievePropertiesEx", fault="vmodl.fault.SystemError", times=0)
