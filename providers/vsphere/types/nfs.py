@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
@@ -112,7 +113,9 @@ NFS = ResourceType(
         "security": string("How users are told apart (4.1): AUTH_SYS, or by Kerberos, which needs the host in an "
                            "Active Directory, and its NFS user there.", default="AUTH_SYS",
                            enum=("AUTH_SYS", "SEC_KRB5", "SEC_KRB5I"), replace=True),
-        "dead": computed("Why it is of no use now: its server does not answer; empty where it does."),
+        # Not observed: a server that comes and goes between plan and apply, or rollback, is no changed setting.
+        "dead": replace(computed("Why it is of no use now: its server does not answer; empty where it does."),
+                        observed=False),
     },
     label_doc="the datastore's name",
     paths=(PATH,),

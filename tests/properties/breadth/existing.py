@@ -60,8 +60,8 @@ def strategies() -> dict[str, Labelled]:
         "portgroup": labelled(("vMotion", "Storage"), some({
             "vswitch": st.sampled_from(["vSwitch0", "vSwitch1"]), "vlan": st.sampled_from([0, 20, 4095])})),
         "vmkernel": adapters(),
-        "dns": single(some({"dhcp": st.just(False)},
-                           servers=st.sampled_from([["10.0.0.53"], ["10.0.0.54", "10.0.0.53"]]),
+        "dns": single(some({"dhcp": st.just(False),  # with servers: without any, no domain is found to be joined
+                            "servers": st.sampled_from([["10.0.0.53"], ["10.0.0.54", "10.0.0.53"]])},
                            domain=st.sampled_from(["lab.example", "x.example"]),
                            search=st.sampled_from([["lab.example"], []]))),
         "ntp": single(some({"servers": st.sampled_from([["10.0.0.1"], ["10.0.0.2", "10.0.0.1"]])},
