@@ -70,6 +70,9 @@ def undo(run: Run, number: str, void: Mapping[Address, str], *, restored: bool =
         if status == "doubt" and not _took_effect(run, step, inverse):
             run.note("undone", step, effect="none")
             return
+        if inverse != step.inverse and inverse.after == inverse.before:  # what was not known was as it became
+            run.note("undone", step, effect="none")
+            return
         if step.kind == "call":
             found = settled(run, step.address.root, lambda: _observe(run, step, inverse),
                             lambda now: not run.mismatch(step, inverse.before, now))

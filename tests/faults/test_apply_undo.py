@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from planner.execute.engine import resume, rollback
-from planner.model import Step
-from tests.faults.kit import Bench, Rule, applied, bench, restored, two_hosts, two_hosts_done
-from tests.support.lab import CATALOG
+from planner.model import Address, Step
+from tests.faults.kit import Bench, Rule, applied, bench, planned, restored, two_hosts, two_hosts_done
+from tests.support.lab import CATALOG, Lab
+from tests.support.lab_fleets import FIRST
+from tests.support.places import quick_folder
 from tests.support.twin import vcenter
 
 DEFINITE = "vmodl.fault.NotEnoughLicenses"
@@ -201,3 +203,17 @@ def test_a_rollback_after_which_live_differs_is_not_4() -> None:
         assert outcome.exit_code == 3, outcome
         assert 'service["TSM-SSH"]' in outcome.message
         assert here.opened.store.runs()[-1].outcome == "incomplete"
+
+
+def test_what_a_newborn_turned_out_to_have_already_is_not_taken_away() -> None:
+    """The plan does not know whether a newborn's DCUI runs. It does: so nothing was changed, and nothing is undone."""
+    service = Address.parse('host.esx["esx01"].service.DCUI')
+    site = {a: b for a, b in FIRST.items() if not Address.parse(a).child_type} | {str(service): {"running": True}}
+    with quick_folder() as folder:
+        here = planned(Lab(folder), site)
+        assert "service.start" in [s.operation for s in here.plan.steps]
+        assert here.apply().exit_code == 0
+        count = len(here.house.calls)
+        outcome = rollback(here.engine())
+        assert outcome.exit_code == 0, outcome
+        assert "HostServiceSystem.StopService" not in [c.method for c in here.house.calls[count:]]

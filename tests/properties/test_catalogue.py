@@ -158,16 +158,17 @@ def test_each_type(name: str) -> None:
     """The type and what it stands on: added, changed, taken away."""
     types = needed(name)
     drawn = sites(types, always=(name,))
-    pairs(drawn, sites(types) | drawn, list(CATALOG.types).index(name), 30, 0.5)()
+    unborn = sites(types, hosts=())
+    pairs(drawn | unborn, sites(types) | drawn, list(CATALOG.types).index(name), 16, 0.5)()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(4))
 def test_all_types_together(shard: int) -> None:
-    pairs(sites(), sites(), shard, 60, 0.6)()
+    pairs(sites(), sites(), shard, 40, 0.6)()
 
 
 @pytest.mark.slow
 def test_all_types_on_two_hosts() -> None:
     hosts = ("esx01", "esx02")
-    pairs(sites(hosts=hosts), sites(hosts=hosts) | sites(), 11, 40, 0.6)()
+    pairs(sites(hosts=hosts), sites(hosts=hosts) | sites(), 11, 24, 0.6)()

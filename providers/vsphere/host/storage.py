@@ -31,5 +31,12 @@ SCANS: tuple[Operation, ...] = (
               inverse="host.refresh_storage", again=True, privileges=_STORAGE),
     Operation("host.scan_vmfs", "HostStorageSystem.RescanVmfs", "act", "Rescan for VMFS volumes.", scan_vmfs,
               inverse="host.scan_vmfs", again=True, privileges=_STORAGE),
+    Operation("host.refresh_ports", "HostStorageSystem.RefreshStorageSystem", "act",
+              "Let the host look again, before it asks for targets through its ports; undone, all is rescanned.",
+              refresh, inverse="host.rescan_ports", again=True, privileges=_STORAGE),
+    Operation("host.rescan_ports", "HostStorageSystem.RescanAllHba", "act",
+              "Rescan all storage adapters before a port is unbound: what the targets showed that are gone leaves, and "
+              "no longer counts as in use.", rescan, inverse="host.refresh_ports", again=True, privileges=_STORAGE),
 )
-"""There and back alike: scan, refresh, the changes, rescan, scan. So undoing ends with a rescan, too."""
+"""There and back alike: scan, refresh, the changes, rescan, scan. So undoing ends with a rescan, too. In the same way
+targets are gone, and rescanned, before a port that led to them is unbound."""

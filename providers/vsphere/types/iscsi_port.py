@@ -87,9 +87,11 @@ ISCSI_PORT = ResourceType(
     fits=fits,
     operations=(
         Operation("iscsi_port.bind", "IscsiManager.BindVnic", "create", "Bind the iSCSI adapter to it.", bind,
-                  inverse="iscsi_port.unbind", privileges=("Host.Config.Storage",), opens=OPENS, closes=CLOSES),
+                  inverse="iscsi_port.unbind", privileges=("Host.Config.Storage",), opens=OPENS,
+                  closes=("host.refresh_ports", *CLOSES)),
         Operation("iscsi_port.unbind", "IscsiManager.UnbindVnic", "delete",
                   "Unbind it; refused where a disk in use has no other path.", unbind, inverse="iscsi_port.bind",
-                  disruptive=_CUTS, cuts="storage", privileges=("Host.Config.Storage",), opens=OPENS, closes=CLOSES),
+                  disruptive=_CUTS, cuts="storage", privileges=("Host.Config.Storage",),
+                  opens=(*OPENS, "host.rescan_ports"), closes=CLOSES),
     ),
 )
