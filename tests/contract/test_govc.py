@@ -102,6 +102,10 @@ def test_a_hosts_services_and_time(govc: Govc) -> None:
 def test_a_hosts_storage(govc: Govc) -> None:
     facts = govc.facts("datastore.info", "images")
     assert (facts["Type"], facts["Remote"]) == ("NFS", "nas1:/export")
+    system = govc.run("collect", "-s", ESX01, "configManager.storageSystem").strip()
+    luns = govc.json("collect", system, "storageDeviceInfo.scsiLun")[0]["val"]["_value"]
+    assert "disk" in {lun["lunType"] for lun in luns}
+    govc.run("host.storage.info", "-host", ESX01, "-rescan", "-refresh", "-rescan-vmfs")
 
 
 def test_what_is_vcenters(govc: Govc) -> None:
@@ -194,6 +198,60 @@ def test_a_host_leaves_vcenter_and_returns_to_it(govc: Govc) -> None:
     assert govc.facts("host.info", "-host", ESX02)["State"] == "disconnected"
     govc.run("host.reconnect", ESX02)
     assert govc.run("collect", "-s", ESX02, "runtime.connectionState").strip() == "connected"
+
+
+def test_a_distributed_switch(govc: Govc) -> None:
+    govc.run("dvs.create", "-folder", "/dc0/network", "-mtu", "9000", "-num-uplinks", "2", "dvs1")
+    govc.run("dvs.portgroup.add", "-dvs", "dvs1", "-type", "earlyBinding", "-nports", "8", "-vlan", "30", "storage")
+    govc.run("dvs.add", "-dvs", "dvs1", "-pnic", "vmnic3", ESX02)
+    assert govc.run("collect", "-s", "/dc0/network/dvs1", "config.maxMtu").strip() == "9000"
+    (member,) = govc.json("collect", "/dc0/network/dvs1", "config.host")[0]["val"]["_value"]
+    assert member["config"]["backing"]["pnicSpec"][0]["pnicDevice"] == "vmnic3"
+    govc.run("dvs.portgroup.change", "-vlan", "31", "storage")
+    group = govc.json("collect", "/dc0/network/storage", "config.defaultPortConfig")[0]["val"]
+    assert group["vlan"]["vlanId"] == 31
+    assert "already exists" in govc.run("dvs.create", "-folder", "/dc0/network", "dvs1", code=1)
+    govc.run("object.destroy", "/dc0/network/storage")
+
+
+def test_roles_permissions_and_custom_attributes(govc: Govc) -> None:
+    govc.run("role.create", "backup", "Datastore.Browse", "Host.Config.Network")
+    assert "Host.Config.Network" in govc.run("role.ls", "backup")
+    govc.run("permissions.set", "-principal", "LAB\\ops", "-role", "backup", "/dc0")
+    assert govc.run("permissions.ls", "/dc0").splitlines()[1].split() == ["backup", "/dc0", "LAB\\ops", "Yes"]
+    govc.run("permissions.remove", "-principal", "LAB\\ops", "/dc0")
+    govc.run("role.remove", "backup")
+    govc.run("fields.add", "rack")
+    govc.run("fields.set", "rack", "r1", ESX01)
+    assert govc.run("fields.info", "-n", "rack", ESX01).split()[-1] == "r1"
+    govc.run("fields.rm", "rack")
+    assert "rack" not in govc.run("fields.ls")
+
+
+def test_groups_and_rules_of_a_cluster(govc: Govc) -> None:
+    cluster = ("-cluster", "/dc0/host/prod")
+    govc.run("cluster.group.create", *cluster, "-name", "left", "-host", "esx01.lab.example")
+    govc.run("cluster.group.create", *cluster, "-name", "web", "-vm", "web1")
+    govc.run("cluster.rule.create", *cluster, "-name", "home", "-enable", "-vm-host", "-vm-group", "web",
+             "-host-affine-group", "left")
+    assert set(govc.run("cluster.group.ls", *cluster).split()) == {"left", "web"}
+    assert govc.run("cluster.rule.ls", *cluster).split() == ["home"]
+    govc.run("cluster.rule.remove", *cluster, "-name", "home")
+    govc.run("cluster.group.remove", *cluster, "-name", "web")
+    assert govc.run("cluster.group.ls", *cluster).split() == ["left"]
+
+
+def test_users_of_a_host(govc: Govc) -> None:
+    create = ("host.account.create", "-host", ESX02, "-id", "op")
+    assert "Weak password" in govc.run(*create, "-password", "weak", code=1)
+    govc.run(*create, "-password", "Abc.12345!")
+    govc.run("host.account.update", "-host", ESX02, "-id", "op", "-password", "Def.67890!")
+    govc.run("host.account.remove", "-host", ESX02, "-id", "op")
+    assert "op" in govc.run("host.account.remove", "-host", ESX02, "-id", "op", code=1)
+
+
+def test_a_host_of_a_cluster_with_ha_starts_nothing_by_itself(govc: Govc) -> None:
+    assert "vSphere HA" in govc.run("host.autostart.configure", "-host", ESX01, "-enabled=true", code=1)
 
 
 def test_what_is_not_simulated_is_named(govc: Govc) -> None:

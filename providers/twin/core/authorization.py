@@ -12,24 +12,15 @@ from providers.twin.core.base import ManagedObject, World, method, prop
 from providers.twin.core.meta import data
 from providers.twin.core.sessions import ADMIN, READ_ONLY, Role
 from providers.twin.core.views import own_session
+from providers.twin.facts.privileges import documented
 
-# Privileges that depend on the entity, so that the metadata of Rename, Destroy and the moves names none (VMware's
-# "Defined Privileges" reference).
-_BY_ENTITY = (
-    "Datacenter.Create", "Datacenter.Delete", "Datacenter.Rename", "Folder.Create", "Folder.Delete", "Folder.Move",
-    "Folder.Rename", "Host.Inventory.AddHostToCluster", "Host.Inventory.AddStandaloneHost",
-    "Host.Inventory.CreateCluster", "Host.Inventory.DeleteCluster", "Host.Inventory.EditCluster",
-    "Host.Inventory.MoveHost", "Host.Inventory.RemoveHostFromCluster", "Host.Inventory.RenameCluster",
-    "Datastore.Rename", "Datastore.Delete", "Network.Delete", "VirtualMachine.Inventory.Unregister",
-    "Authorization.ModifyPermissions", "Global.SetCustomField",
-)
 _ADMIN_ID, _READ_ONLY_ID = -1, -2
 
 
 @cache
 def privilege_ids() -> tuple[str, ...]:
-    """Every privilege id that the API's own metadata asks for somewhere, sorted."""
-    found: set[str] = set(_BY_ENTITY)
+    """Every privilege id that the API's own metadata asks for somewhere, and the documented ones beside it; sorted."""
+    found: set[str] = set(documented())
     for definition in list(Vm._managedDefMap.values()):
         for entry in definition[4] or ():
             found.add(entry[4] or "")

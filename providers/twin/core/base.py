@@ -116,6 +116,10 @@ class ManagedObject:
         """What a container view, FindChild and inventory paths find right below this object."""
         return ()
 
+    def contents(self) -> Iterable[ManagedObject]:
+        """What a recursive view of this very object has beside what is below it: the machines of a cluster or host."""
+        return ()
+
     @property
     def entity(self) -> ManagedObject:
         """The inventory entity that this object is or belongs to (a host's managers: the host)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -63,7 +64,8 @@ class ContainerView(View):
 
     def members(self) -> Iterator[ManagedObject]:
         wanted = self.types
-        for each in descendants(self.container) if self.recursive else self.container.children():
+        below = chain(descendants(self.container), self.container.contents())
+        for each in below if self.recursive else self.container.children():
             if not wanted or issubclass(vim_type(each.wire), wanted):
                 yield each
 

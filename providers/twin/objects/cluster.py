@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pyVmomi import vim, vmodl
@@ -29,6 +30,9 @@ class ClusterObject(EntityObject):
     @property
     def _hosts(self) -> list[model.Host]:
         return [each for each in self.house.inventory.below(self.moid) if isinstance(each, model.Host)]
+
+    def contents(self) -> Iterable[ManagedObject]:
+        return self.objects(vm for host in self._hosts for vm in self.house.inventory.vms_on(host))
 
     @prop("host")
     def host(self) -> list[ManagedObject]:
@@ -192,9 +196,4 @@ class PoolObject(HouseObject):
 
     @prop("vm")
     def p_vm(self) -> list[ManagedObject]:
-        inventory = self.house.inventory
-        found = [
-            vm.id for host in inventory.below(cluster_id(self.moid)) if isinstance(host, model.Host)
-            for vm in inventory.vms_on(host)
-        ]
-        return [each for each in map(self.world.find, found) if each is not None]
+        return list(self.parent.contents()) if self.parent is not None else []

@@ -33,6 +33,9 @@ class VcenterHost(HostObject, EntityObject):
     def children(self) -> Iterable[ManagedObject]:
         return ()
 
+    def contents(self) -> Iterable[ManagedObject]:
+        return self.objects(self.house.inventory.vms_on(self.doc))
+
     @property
     def box(self) -> Box:
         return self.house.inventory.need(self.doc.mac, Box)
