@@ -310,3 +310,54 @@ def test_a_host_joins_a_distributed_switch_and_leaves_it_at_the_level_of_operati
 
         assert run("dvs.join", None, {"switch": str(SWITCH)}) == 1
         assert run("dvs.leave", {"switch": str(SWITCH)}, None) == 0
+
+
+# --- what is vCenter's ----------------------------------------------------------------------------------------
+
+LAWS = """\
+role:
+  ops: {name: operators, privileges: [Host.Config.Network, Datastore.Browse]}
+host_group:
+  left: {cluster: '${cluster.prod}', hosts: []}
+vm_group:
+  web: {cluster: '${cluster.prod}', vms: []}
+drs_rule:
+  home: {cluster: '${cluster.prod}', kind: 'on', vm_group: '${vm_group.web}', host_group: '${host_group.left}'}
+"""
+
+
+def test_roles_groups_and_rules_are_made_changed_and_rolled_back(vcsim: Vcsim) -> None:
+    """vcsim forgets which object a permission is on, and says of no custom attribute what its values are."""
+    path = write(vcsim, EXISTING)
+    assert fleet("apply", path, "--auto-approve") == 0
+    before = live_of(path).objects
+    write(vcsim, EXISTING + LAWS)
+    assert fleet("apply", path, "--auto-approve") == 0
+    assert fleet("plan", path, "--detailed-exitcode") == 0
+    made = {a.type: o.attributes for a, o in live_of(path).objects.items()}
+    assert set(made["role"]["privileges"]) == {"Host.Config.Network", "Datastore.Browse"}  # type: ignore[arg-type]
+    assert made["drs_rule"]["host_group"] == "host_group.left"
+
+    write(vcsim, EXISTING + LAWS.replace("kind: 'on'", "kind: 'off', enabled: false").replace(", Datastore.Browse", ""))
+    assert fleet("apply", path, "--auto-approve") == 0
+    changed = {a.type: o.attributes for a, o in live_of(path).objects.items()}
+    assert (changed["drs_rule"]["kind"], changed["drs_rule"]["enabled"]) == ("off", False)
+    assert changed["role"]["privileges"] == ["Host.Config.Network"]
+
+    for _ in range(2):
+        assert fleet("rollback", path, "--auto-approve") == 0
+    write(vcsim, EXISTING)
+    assert live_of(path).objects.keys() == before.keys()
+    write(vcsim, EXISTING + LAWS)
+    assert not {"role", "drs_rule", "host_group", "vm_group"} & {a.type for a in live_of(path).objects}
+
+
+EXERCISED = frozenset({"datacenter", "folder", "cluster", "host", "option", "distributed_switch",
+                       "distributed_portgroup", "dvs", "role", "host_group", "vm_group", "drs_rule"})
+"""Types whose operations or readings the tests above make on the simulator."""
+
+
+def test_a_type_is_said_to_be_tested_against_vcsim_where_it_is() -> None:
+    from tests.support.lab import CATALOG
+
+    assert {name for name, rtype in CATALOG.types.items() if "vcsim" in rtype.tested} == EXERCISED

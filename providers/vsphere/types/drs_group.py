@@ -178,6 +178,7 @@ HOST_GROUP = ResourceType(
                   inverse="host_group.add", privileges=EDIT),
     ),
     label_doc="the group's label; its name where `name` is unset",
+    tested=("twin", "vcsim"),
 )
 
 VM_GROUP = ResourceType(
@@ -200,4 +201,5 @@ VM_GROUP = ResourceType(
                   inverse="vm_group.add", privileges=EDIT),
     ),
     label_doc="the group's label; its name where `name` is unset",
+    tested=("twin", "vcsim"),
 )

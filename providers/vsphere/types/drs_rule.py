@@ -185,4 +185,5 @@ DRS_RULE = ResourceType(
                   privileges=EDIT),
     ),
     label_doc="the rule's label; its name where `name` is unset",
+    tested=("twin", "vcsim"),
 )

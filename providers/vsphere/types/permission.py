@@ -28,7 +28,7 @@ def look(tools: Tools, wanted: Mapping[Address, Sequence[Attrs]]) -> dict[Addres
     """All permissions of vCenter with one call; each is shown in the words that are used of it."""
     known = roles(tools)
     live = {(str(p.entity._moId), normal(p.principal), bool(p.group)): p
-            for p in tools.service("authorizationManager").RetrieveAllPermissions() or ()}
+            for p in tools.service("authorizationManager").RetrieveAllPermissions() or () if p.entity is not None}
     found: dict[Address, Attrs] = {}
     for address, said in wanted.items():
         for each in said:

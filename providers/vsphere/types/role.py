@@ -99,4 +99,5 @@ ROLE = ResourceType(
                   "Remove the role; refused while a permission uses it.", remove, inverse="role.add",
                   privileges=_PRIVILEGES),
     ),
+    tested=("twin", "vcsim"),
 )
