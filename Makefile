@@ -1,6 +1,7 @@
 # `make demo` and `make test` are all that a newcomer needs; each makes .venv when it is missing.
 .DEFAULT_GOAL := help
-unexport PYTHONHOME PYTHONPATH
+# Without written bytecode each of the thousands of processes in the suite would compile all of fleet again.
+unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 # An environment remembers its path: the stamp names it, so a copied folder repairs its copied .venv.
 STAMP := .venv/.stamp-$(shell pwd -P | cksum | cut -d ' ' -f 1)

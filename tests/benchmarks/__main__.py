@@ -80,7 +80,15 @@ def main(names: Sequence[str]) -> int:
                 print(f"{work.title}: {error}")
                 failed = True
     print(table(rows))
-    return 1 if failed or any(row.verdict == "FAILED" for row in rows) else 0
+    return 1 if report(rows) or failed else 0
+
+
+def report(rows: Sequence[Row]) -> bool:
+    """Say again, as the last words, which rows failed; whether any did."""
+    failed = [row for row in rows if row.verdict == "FAILED"]
+    for row in failed:
+        print(f"FAILED: {row.work}: {row.measure} {row.ours}, target {row.target}, {row.ratio:.2f} times")
+    return bool(failed)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,9 @@ _WORKS: dict[str, Callable[[Path, int], None]] = {
 
 
 def main(arguments: Sequence[str]) -> None:
+    from planner.cli.main import collect_seldom
+
+    collect_seldom()  # as every process of the command line does
     work, folder, size = arguments
     _WORKS[work](Path(folder), int(size))
 

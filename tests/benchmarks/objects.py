@@ -95,6 +95,9 @@ def apply(folder: Path, size: int) -> None:
 
 
 def main() -> None:
+    from planner.cli.main import collect_seldom
+
+    collect_seldom()  # as every process of the command line does
     {"plan": plan, "apply": apply}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
 
 

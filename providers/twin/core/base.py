@@ -64,6 +64,20 @@ def prop(*paths: str) -> Callable[[F], F]:
     return mark
 
 
+def item(path: str) -> Callable[[F], F]:
+    """The decorated method gives one item of the array at this path by its key, None where it has none.
+
+    For keyed paths (`config.option["Mem.MemZipEnable"]`), so that one item need not build the whole array. The array
+    itself has a `prop` of its own.
+    """
+
+    def mark(function: F) -> F:
+        function.__twin_items__ = (*getattr(function, "__twin_items__", ()), path)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
 def method(wire: str, *, mutates: bool = False, task: bool = False, privilege: str = "",
            cancelable: bool = False) -> Callable[[F], F]:
     """The decorated method simulates the API method of this wire name ("AddHost_Task").
@@ -85,6 +99,7 @@ class ManagedObject:
 
     wire: ClassVar[str] = ""
     props: ClassVar[dict[str, str]] = {}  # property path → attribute name of its function
+    items: ClassVar[dict[str, str]] = {}  # path of an array → attribute name of what gives one item by its key
     handlers: ClassVar[dict[str, Handler]] = {}  # wire method name → handler
 
     def __init__(self, world: World, moid: str) -> None:
@@ -93,11 +108,13 @@ class ManagedObject:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.props, cls.handlers = {}, {}
+        cls.props, cls.items, cls.handlers = {}, {}, {}
         for base in reversed(cls.__mro__):  # mixins included
             for name, value in vars(base).items():
                 for path in getattr(value, "__twin_props__", ()):
                     cls.props[path] = name
+                for path in getattr(value, "__twin_items__", ()):
+                    cls.items[path] = name
                 handler = getattr(value, "__twin_method__", None)
                 if handler is not None:
                     cls.handlers[handler.wire] = handler

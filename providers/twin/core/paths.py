@@ -25,13 +25,17 @@ Segment = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`attr`: the object's function for the longest prefix ("" where none). `rest`: what to walk from its value."""
+    """`attr`: the object's function for the longest prefix ("" where none). `rest`: what to walk from its value.
+
+    `key`: the index that the function is called with, where it gives one item of an array.
+    """
 
     attr: str
     rest: tuple[Segment, ...]
     kind: Any  # declared type of the whole path
     given: Any  # declared type of what `attr` returns
     privilege: str
+    key: str | None = None
 
 
 def _invalid(path: str) -> Exception:
@@ -99,9 +103,11 @@ def _compile(cls: Any, path: str) -> Compiled:
         if any(key is not None for _, key in segments[: count - 1]):
             continue
         prefix = ".".join(name for name, _ in segments[:count])
+        key = segments[count - 1][1]
+        if key is not None and prefix in cls.items:
+            return Compiled(cls.items[prefix], tuple(segments[count:]), kinds[-1], kinds[count - 1], privilege, key)
         attr = cls.props.get(prefix)
         if attr is not None:
-            key = segments[count - 1][1]
             rest = ((("", key),) if key is not None else ()) + tuple(segments[count:])
             given = compile_path(cls, prefix).kind if key is not None else kinds[count - 1]
             return Compiled(attr, rest, kinds[-1], given, privilege)
@@ -138,7 +144,8 @@ def read_compiled(obj: ManagedObject, compiled: Compiled, path: str) -> Any:
     """As `read`, for a path that is compiled already."""
     if not compiled.attr:
         raise not_simulated(obj, path)
-    value = getattr(obj, compiled.attr)()
+    function = getattr(obj, compiled.attr)
+    value = function() if compiled.key is None else function(compiled.key)
     if not compiled.rest:
         return answer(value, compiled.kind)
     value = answer(value, compiled.given)

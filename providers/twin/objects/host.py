@@ -12,7 +12,7 @@ import msgspec
 from pyVmomi import VmomiSupport as Vm
 from pyVmomi import vim
 
-from providers.twin.core.base import ManagedObject, prop
+from providers.twin.core.base import ManagedObject, item, prop
 from providers.twin.core.meta import data
 from providers.twin.core.service import host_about
 from providers.twin.machines import tls_identity
@@ -231,6 +231,10 @@ class HostObject(NetworkProps, AccessProps, ServicesProps, DvsProps, StorageProp
     @prop("config.option")
     def option_values(self) -> Any:
         return options.values(self.shown().config)
+
+    @item("config.option")
+    def option_value(self, key: str) -> Any:
+        return options.value(self.shown().config, key)
 
     @prop("config.optionDef")
     def option_definitions(self) -> Any:

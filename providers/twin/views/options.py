@@ -28,9 +28,13 @@ def values(config: HostConfig, name: str | None = None) -> list[Any]:
     else:
         prefix = name if name.endswith(".") else f"{name}."
         keys = [key for key in table if key.startswith(prefix)]
-    return [
-        data("OptionValue", key=key, value=typed(table[key], baseline.option(config, key))) for key in keys
-    ]
+    return [value(config, key) for key in keys]
+
+
+def value(config: HostConfig, key: str) -> Any:
+    """OptionValue of one key; None for an unknown one."""
+    fact = options().get(key)
+    return None if fact is None else data("OptionValue", key=key, value=typed(fact, baseline.option(config, key)))
 
 
 @cache

@@ -198,3 +198,19 @@ def test_a_file_that_cannot_be_used_is_no_defect(failing: Any, capsys: pytest.Ca
     failing(NotADirectoryError(20, "Not a directory", "/x/twin"))
     code, _, err = run(capsys, "version")
     assert (code, "/x/twin: Not a directory" in err, "defect" in err) == (1, True, False)
+
+
+def test_a_process_of_its_own_looks_for_garbage_seldom_and_a_caller_keeps_its_ways(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    import gc
+
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(701, 11, 12)
+        main.main(["version"])
+        assert gc.get_threshold() == (701, 11, 12)
+        monkeypatch.setattr(sys, "argv", ["fleet", "version"])
+        main.main()
+        assert gc.get_threshold() == (50_000, 11, 12)
+    finally:
+        gc.set_threshold(*before)

@@ -28,6 +28,22 @@ def value(key: str, given: Any) -> Any:
     return vim.option.OptionValue(key=key, value=given)
 
 
+def test_an_option_asked_by_its_key_is_that_of_the_whole_list(esx: Any) -> None:
+    esx.configManager.advancedOption.UpdateOptions([value("Mem.MemZipEnable", VmomiSupport.long(0))])
+    listed = {each.key: each.value for each in esx.config.option}
+    keys = ("Mem.MemZipEnable", "Syslog.global.logHost", "VMkernel.Boot.hyperthreading", "No.Such", "Mem.")
+    collector = vmodl.query.PropertyCollector
+    spec = collector.FilterSpec(
+        objectSet=[collector.ObjectSpec(obj=esx)],
+        propSet=[collector.PropertySpec(type=vim.HostSystem, pathSet=[f'config.option["{key}"]' for key in keys])])
+    content: Any = vim.ServiceInstance("ServiceInstance", esx._stub).RetrieveContent()
+    found = content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions()).objects[0].propSet
+    assert {each.name: each.val.value for each in found} == {
+        f'config.option["{key}"]': listed[key] for key in keys if key in listed}
+    assert listed["Mem.MemZipEnable"] == 0
+    assert len(found) == 3
+
+
 def test_services(esx: Any) -> None:
     system = esx.configManager.serviceSystem
     assert len(esx.config.service.service) == 25
