@@ -17,12 +17,26 @@ from planner.model import FleetError, Plan, Step
 from tests.faults.directed import pairs
 from tests.faults.kit import Bench, planned
 from tests.properties.test_catalogue import APART, unchanged
-from tests.support.breadth import Objects, needed, sites
+from tests.support.breadth import Objects, needed, seed_of, sites
 from tests.support.lab import CATALOG, Lab, Ticking, fleet
 from tests.support.places import quick_folder
 
-EXAMPLES = 40
-"""Pairs of fleets that are looked at for a type; the same ones on every run."""
+EXAMPLES, ROUNDS = 40, 6
+"""Pairs of fleets that are looked at for a type, and how often, until all its operations were seen; the same ones on
+every run."""
+
+
+UNWITNESSED: Mapping[str, str] = {
+    "vm_group.update": "the site has no VMs: tests/unit/vsphere/test_drs.py",
+    "autostart.vms": "the site has no VMs: tests/unit/vsphere/test_host_services.py",
+    "certificate.refresh": "a newborn's certificate is good: tests/unit/vsphere/test_access.py",
+    "swap.datastore": "the site has no datastore that takes swap files: tests/unit/vsphere/test_host_services.py",
+    "fc.rescan": "everything presented is seen at once: tests/unit/vsphere/test_storage.py",
+    "vmfs.scan": "everything presented is seen at once: tests/unit/vsphere/test_storage.py",
+    "vmfs.create": "it is made only on a blank disk, when asked: tests/unit/vsphere/test_storage.py",
+    "distributed_switch.clean": "only a host that is gone is taken out: tests/unit/vsphere/test_dvs.py",
+}
+"""Operations that need more than a fleet to be planned, and where they are tested instead."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +59,19 @@ def witnesses(name: str) -> Mapping[str, Witness]:
     found = dict(directed()[name])
     wanted = {o.name for o in CATALOG.types[name].operations if o.kind == "call"}
 
-    @seed(list(CATALOG.types).index(name))
-    @settings(deadline=None, max_examples=EXAMPLES, database=None, phases=(Phase.generate,),
-              suppress_health_check=list(HealthCheck))
-    @given(first=sites(types) | drawn, second=sites(types) | drawn)
     def look(first: Objects, second: Objects) -> None:
         if not wanted <= found.keys():
             for operation in _planned(first, second):
                 if operation in wanted:
                     found.setdefault(operation, Witness(first, second, operation))
 
-    cast(Any, look)()
+    ways = settings(deadline=None, max_examples=EXAMPLES, database=None, phases=(Phase.generate,),
+                    suppress_health_check=list(HealthCheck))
+    for number in range(ROUNDS):
+        if wanted - UNWITNESSED.keys() <= found.keys():
+            break
+        cast(Any, seed(seed_of(name) + number)(ways(given(first=sites(types) | drawn, second=sites(types) | drawn)(
+            look))))()
     return found
 
 

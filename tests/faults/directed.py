@@ -39,6 +39,7 @@ PAIRS: tuple[tuple[Objects, Objects], ...] = (
     (DVS, {**DVS, **named("distributed_portgroup.vm", DVS["distributed_portgroup.vm"], name="machines")}),
     (DVS, {**DVS, **named("distributed_switch.prod", DVS["distributed_switch.prod"], version="8.0.0")}),
     (GROUPS, {**GROUPS, "drs_rule.home": RULE}),
+    ({**GROUPS, "drs_rule.home": RULE}, GROUPS),
     ({**GROUPS, "drs_rule.home": RULE}, {**GROUPS, "drs_rule.home": {**RULE, "enabled": False, "mandatory": True}}),
     ({"custom_attribute.owner": {}, "custom_value.one": {**VALUE, "value": "a"}},
      {"custom_attribute.owner": {}, "custom_value.one": {**VALUE, "value": "b"}}),

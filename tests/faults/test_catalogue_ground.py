@@ -19,7 +19,7 @@ from planner.model import Action, Address, FleetError, Plan, Stale, Step
 from providers.twin.core import paths, selection
 from providers.twin.core.faults import FaultRules
 from tests.faults.breadth_kit import Ground, witnesses
-from tests.support.breadth import HOSTS, Objects, covered, needed, sites
+from tests.support.breadth import HOSTS, Objects, covered, needed, seed_of, sites
 from tests.support.lab import CATALOG, Lab, Opened, fleet
 from tests.support.places import quick_folder
 from tests.support.twin import vcenter
@@ -72,7 +72,7 @@ def drawn(name: str, hosts: tuple[str, ...], enough: Callable[[Objects], bool]) 
     """The first drawn fleet of this type and what it stands on, with services on each host, that is enough."""
     found: list[Objects] = []
 
-    @seed(list(CATALOG.types).index(name))
+    @seed(seed_of(name))
     @settings(deadline=None, max_examples=60, database=None, phases=(Phase.generate,),
               suppress_health_check=list(HealthCheck))
     @given(site=sites([*needed(name), "service"], hosts, always=(name, "service")))

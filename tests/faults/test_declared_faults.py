@@ -7,7 +7,7 @@ was changed, 3 otherwise; and then `resume` ends where an undisturbed apply ends
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from planner.catalog import Operation
 from planner.execute.engine import resume, rollback
 from providers.twin.core.meta import methods_of
-from tests.faults.breadth_kit import Ground, complete, restored, witnesses
+from tests.faults.breadth_kit import UNWITNESSED, Ground, complete, restored, witnesses
 from tests.faults.kit import Bench, Injection
 from tests.support.breadth import covered
 from tests.support.lab import CATALOG
@@ -23,18 +23,6 @@ from tests.support.places import quick_folder
 
 PLAIN = "vmodl.fault.NotEnoughLicenses"
 """Stands for the RuntimeFault that every method may raise, where the metadata declares nothing else."""
-
-UNWITNESSED: Mapping[str, str] = {
-    "vm_group.update": "the site has no VMs: tests/unit/vsphere/test_drs.py",
-    "autostart.vms": "the site has no VMs: tests/unit/vsphere/test_host_services.py",
-    "certificate.refresh": "a newborn's certificate is good: tests/unit/vsphere/test_access.py",
-    "swap.datastore": "the site has no datastore that takes swap files: tests/unit/vsphere/test_host_services.py",
-    "fc.rescan": "everything presented is seen at once: tests/unit/vsphere/test_storage.py",
-    "vmfs.scan": "everything presented is seen at once: tests/unit/vsphere/test_storage.py",
-    "vmfs.create": "it is made only on a blank disk, when asked: tests/unit/vsphere/test_storage.py",
-    "distributed_switch.clean": "only a host that is gone is taken out: tests/unit/vsphere/test_dvs.py",
-}
-"""Operations that need more than a fleet to be planned, and where they are tested instead."""
 
 
 def declared(operation: Operation) -> list[str]:

@@ -171,18 +171,18 @@ def test_a_readback_that_fails_in_verify_leaves_the_host_in_maintenance(monkeypa
         exit_step = next(s for s in found.plan.steps if s.operation == "host.exit_maintenance"
                          and s.address.key == "esx01")
         nfs = next(s for s in found.plan.steps if s.operation == "nfs.mount" and s.address.key == "esx01")
-        original = VcenterHost.option_values
+        original = VcenterHost.option_value
         broken = [False]
 
         def hook(point: str, step: str) -> None:
             broken[0] = broken[0] or (point, step) == ("after", nfs.id)
 
-        def options(host: Any) -> Any:
+        def option(host: Any, key: str) -> Any:
             if broken[0] and host.name.startswith("esx01"):
                 raise vmodl.fault.SystemError(reason="x", msg="a general system error")
-            return original(host)
+            return original(host, key)
 
-        monkeypatch.setattr(VcenterHost, "option_values", options)
+        monkeypatch.setattr(VcenterHost, "option_value", option)
         found.lab.hook = hook
         outcome = found.apply(on_failure="continue")
         assert outcome.exit_code == 3

@@ -18,7 +18,7 @@ from planner.execute.engine import apply, resume, rollback
 from planner.execute.project import current_state
 from planner.model import FleetError, Plan, Step
 from tests.properties.test_main_job import calls_made, facts_are_true, newborn, reviewed, skipped_steps
-from tests.support.breadth import Objects, covered, needed, sites
+from tests.support.breadth import Objects, covered, needed, seed_of, sites
 from tests.support.lab import CATALOG, Killed, Lab, Opened, fleet
 from tests.support.places import quick_folder
 
@@ -75,6 +75,15 @@ def untold(step: Step) -> bool:
                                and shown[0] == shown[1])
 
 
+def there_already(opened: Opened, run: str, step: str) -> set[str]:
+    """The step killed before its effect, where live had that by itself (a newborn's value, unknown to the plan): the
+    read-back takes it as done, and nobody calls."""
+    begun = [r for r in opened.store.records(run) if r.get("step") == step and r["kind"] == "begin"]
+    wanted, live = begun[0]["after"] or {}, begun[0]["live"] or {}
+    met = len(begun) == 1 and wanted and all(k in live and live[k] == v for k, v in wanted.items())
+    return {step} if met else set()
+
+
 def run(first: Objects, second: Objects, kill: tuple[str, int], ending: str, folder: Path) -> str:
     """One example; says what became of it. `kill`: before or after the effect of which step (modulo their number)."""
     lab = Lab(folder)
@@ -116,7 +125,8 @@ def run(first: Objects, second: Objects, kill: tuple[str, int], ending: str, fol
         facts_are_true(opened)
         if point[0] == "after" and untold(next(s for s in plan.steps if s.id == point[1])):  # it is made once more
             calls.pop()
-        assert calls + calls_made(opened, 0) == reviewed(plan, skipped_steps(opened, outcome.run))
+        done = there_already(opened, outcome.run, point[1]) if point[0] == "before" else set()
+        assert calls + calls_made(opened, 0) == reviewed(plan, skipped_steps(opened, outcome.run) | done)
     else:
         outcome = rollback(opened.engine())
         assert outcome.exit_code == 0, outcome
@@ -159,7 +169,7 @@ def test_each_type(name: str) -> None:
     types = needed(name)
     drawn = sites(types, always=(name,))
     unborn = sites(types, hosts=())
-    pairs(drawn | unborn, sites(types) | drawn, list(CATALOG.types).index(name), 16, 0.5)()
+    pairs(drawn | unborn, sites(types) | drawn, seed_of(name), 16, 0.5)()
 
 
 @pytest.mark.slow

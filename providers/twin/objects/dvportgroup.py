@@ -40,12 +40,7 @@ def set_group(house: House, switch: Dvs, group: Dvpg, spec: Any, *, new: bool = 
         if spec.type != group.binding and used:
             raise vim.fault.DvsFault(msg=f"{', '.join(used)} is connected: the binding of {group.name} is fixed.")
         group.binding = spec.type
-    if spec.numPorts is not None:
-        _set_ports(house, group, spec.numPorts, new=new)
-    if group.binding == "ephemeral":
-        group.ports = 0
-    if spec.autoExpand is not None:
-        group.expand = spec.autoExpand
+    _set_ports(house, group, spec, new=new)
     if spec.description is not None:
         group.description = spec.description
     if spec.defaultPortConfig is not None:
@@ -54,13 +49,16 @@ def set_group(house: House, switch: Dvs, group: Dvpg, spec: Any, *, new: bool = 
         group.serial += 1
 
 
-def _set_ports(house: House, group: Dvpg, wanted: int, *, new: bool) -> None:
+def _set_ports(house: House, group: Dvpg, spec: Any, *, new: bool) -> None:
+    """A group that expands keeps what is in use, beyond its number."""
+    wanted = group.ports if spec.numPorts is None else spec.numPorts
+    expand = group.expand if spec.autoExpand is None else spec.autoExpand
     used = 0 if new else len(members.connected(house, group))
     if not 0 <= wanted <= 8192:
         raise invalid("spec.numPorts", "0 to 8192.")
-    if wanted < used:
+    if wanted < used and not expand and group.binding != "ephemeral":
         raise vim.fault.DvsFault(msg=f"{used} ports of {group.name} are in use: it cannot have {wanted}.")
-    group.ports = wanted
+    group.ports, group.expand = 0 if group.binding == "ephemeral" else wanted, expand
 
 
 def _setting(switch: Dvs, before: Plain, given: Any) -> Plain:

@@ -275,6 +275,11 @@ class StorageSystem(HostManager):
                 raise refused("An NFS user has a name and a password.")
             config.storage.nfs_user = user
 
+    @method("ChangeNFSUserPassword", mutates=True)
+    def change_nfs_user_password(self, password: str) -> None:
+        if not self.config.storage.nfs_user or not password:
+            raise refused("There is no NFS user." if password else "An NFS user has a password.")
+
     @method("ClearNFSUser", mutates=True)
     def clear_nfs_user(self) -> None:
         with self.editing() as config:

@@ -28,6 +28,7 @@ from providers.vsphere.types.lockdown import LOCKDOWN
 from providers.vsphere.types.management import MANAGEMENT
 from providers.vsphere.types.module import MODULE
 from providers.vsphere.types.nfs import NFS
+from providers.vsphere.types.nfs_user import NFS_USER
 from providers.vsphere.types.ntp import NTP
 from providers.vsphere.types.option import OPTION
 from providers.vsphere.types.permission import PERMISSION
@@ -52,7 +53,6 @@ TYPES: tuple[ResourceType, ...] = (
     DATACENTER, FOLDER, CLUSTER, DISTRIBUTED_SWITCH, DISTRIBUTED_PORTGROUP, HOST, HOST_GROUP, VM_GROUP, DRS_RULE,
     ROLE, PERMISSION, CUSTOM_ATTRIBUTE, CUSTOM_VALUE, LICENSE,
     DNS, NTP, CERTIFICATE, SYSLOG, VSWITCH, PORTGROUP, DVS, VMKERNEL, TCPIP_STACK, ROUTE, MANAGEMENT, PTP, ISCSI,
-    ISCSI_PORT, ISCSI_TARGET, ISCSI_STATIC_TARGET, FC, NFS, VMFS, OPTION, SCRATCH, CORE_DUMP,
-    MODULE, SWAP, SERVICE, FIREWALL, POWER_POLICY, VSAN, SNMP, AUTOSTART,
-    ACTIVE_DIRECTORY, USER, LOCKDOWN,
+    ISCSI_PORT, ISCSI_TARGET, ISCSI_STATIC_TARGET, FC, ACTIVE_DIRECTORY, NFS_USER, NFS, VMFS, OPTION, SCRATCH,
+    CORE_DUMP, MODULE, SWAP, SERVICE, FIREWALL, POWER_POLICY, VSAN, SNMP, AUTOSTART, USER, LOCKDOWN,
 )

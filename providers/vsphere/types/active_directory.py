@@ -57,7 +57,7 @@ ACTIVE_DIRECTORY = ResourceType(
     doc="Membership of an Active Directory domain. DNS and time must be right first.",
     parent="host",
     singleton=True,
-    order=15,
+    order=11,  # after the network, and before NFS datastores with Kerberos
     fields={
         "domain": Field("string", "The domain, in lower case; another one is left and joined.", required=True,
                         check="fqdn", replace=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
@@ -45,27 +45,27 @@ class Clusters:
         return None
 
 
-def look_hosts(tools: Tools, wanted: Mapping[Address, Sequence[Attrs]]) -> dict[Address, Attrs]:
-    clusters = Clusters(tools)
-    found: dict[Address, Attrs] = {}
-    for address, said in wanted.items():
-        group = clusters.first(address, said, "group", ("ClusterHostGroup",))
-        if group is not None:
-            names = tools.references(group[0].host or ())
-            found[address] = {"name": group[0].name, "cluster": group[1],
-                              "hosts": sorted(names.get(h._moId, h._moId) for h in group[0].host or ())}
-    return found
+def _look(kind: str, members: Callable[[Tools, Any], Attrs]) -> Any:
+    """What looks for groups of one kind. `members`: the attributes that the group's own members give."""
+    def look(tools: Tools, wanted: Mapping[Address, Sequence[Attrs]]) -> dict[Address, Attrs]:
+        clusters = Clusters(tools)
+        found: dict[Address, Attrs] = {}
+        for address, said in wanted.items():
+            group = clusters.first(address, said, "group", (kind,))
+            if group is not None:
+                found[address] = {"name": group[0].name, "cluster": group[1], **members(tools, group[0])}
+        return found
+
+    return look
 
 
-def look_vms(tools: Tools, wanted: Mapping[Address, Sequence[Attrs]]) -> dict[Address, Attrs]:
-    clusters = Clusters(tools)
-    found: dict[Address, Attrs] = {}
-    for address, said in wanted.items():
-        group = clusters.first(address, said, "group", ("ClusterVmGroup",))
-        if group is not None:
-            names: Any = vm_names(tools, group[0].vm)
-            found[address] = {"name": group[0].name, "cluster": group[1], "vms": names}
-    return found
+def _hosts(tools: Tools, group: Any) -> Attrs:
+    names = tools.references(group.host or ())
+    return {"hosts": sorted(names.get(h._moId, h._moId) for h in group.host or ())}
+
+
+def _vms(tools: Tools, group: Any) -> Attrs:
+    return {"vms": [*vm_names(tools, group.vm)]}
 
 
 def vm_names(tools: Tools, machines: Iterable[Any] | None) -> list[str]:
@@ -134,19 +134,18 @@ def _spec(operation: str, call: Call, kind: str = "", **members: Any) -> list[An
 
 
 def _set_hosts(operation: str) -> Any:
-    def run(tools: Tools, call: Call) -> None:
-        cluster = cluster_of(tools, call)
-        hosts = find_hosts(tools, call, cluster)
-        reconfigure(tools, call, cluster, groupSpec=_spec(operation, call, "HostGroup", host=hosts))
-
-    return run
+    return _set(operation, "HostGroup", "host", find_hosts)
 
 
 def _set_vms(operation: str) -> Any:
+    return _set(operation, "VmGroup", "vm", find_vms)
+
+
+def _set(operation: str, kind: str, field: str, find: Callable[[Tools, Call, Any], list[Any]]) -> Any:
     def run(tools: Tools, call: Call) -> None:
         cluster = cluster_of(tools, call)
-        machines = find_vms(tools, call, cluster)
-        reconfigure(tools, call, cluster, groupSpec=_spec(operation, call, "VmGroup", vm=machines))
+        members = {field: find(tools, call, cluster)}
+        reconfigure(tools, call, cluster, groupSpec=_spec(operation, call, kind, **members))
 
     return run
 
@@ -168,7 +167,7 @@ HOST_GROUP = ResourceType(
         "hosts": Field("list", "Its hosts.", required=True, unordered=True, items=reference("A host.", "host")),
     },
     alike={"hosts": "cluster"},
-    look=look_hosts,
+    look=_look("ClusterHostGroup", _hosts),
     operations=(
         Operation("host_group.add", RECONFIGURE, "create", "Add the group to its cluster.", _set_hosts("add"),
                   ("name", "cluster", "hosts"), inverse="host_group.remove", privileges=EDIT),
@@ -191,7 +190,7 @@ VM_GROUP = ResourceType(
         "vms": strings("Its virtual machines, by name: they have to be in the cluster.", required=True,
                        unordered=True),
     },
-    look=look_vms,
+    look=_look("ClusterVmGroup", _vms),
     operations=(
         Operation("vm_group.add", RECONFIGURE, "create", "Add the group to its cluster.", _set_vms("add"),
                   ("name", "cluster", "vms"), inverse="vm_group.remove", privileges=EDIT),

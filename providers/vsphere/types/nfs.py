@@ -11,6 +11,7 @@ from planner.model import Attrs, StepFailed, Value
 from planner.ports import Call
 from planner.schema import Field, computed, string
 from providers.vsphere.tools import Tools, after
+from providers.vsphere.types.nfs_user import KERBEROS
 
 PATH = "config.fileSystemVolume.mountInfo"
 _VERSIONS = {"NFS": "3", "NFS41": "4.1"}
@@ -49,6 +50,17 @@ def validate(attributes: Attrs) -> Iterable[str]:
             yield 'several servers need `version: "4.1"`: version 3 uses one'
         if attributes.get("security", "AUTH_SYS") != "AUTH_SYS":
             yield f"`security: {attributes['security']}` needs `version: \"4.1\"`"
+
+
+def fits(_name: str, attributes: Attrs, host: Mapping[tuple[str, str], Attrs]) -> tuple[str, str] | None:
+    """Kerberos needs the host in a domain, and its user there (vSphere Storage: "Configure NFS Storage for Kerberos
+    Authentication")."""
+    security = attributes.get("security")
+    if security not in KERBEROS:
+        return None
+    missing = [name for name in ("active_directory", "nfs_user") if (name, name) not in host]
+    return (f"`security: {security}` needs {' and '.join(f'`{name}`' for name in missing)} on this host",
+            "declare what is missing, also where the host has it already") if missing else None
 
 
 def _server(volume: Any) -> str:
@@ -110,8 +122,8 @@ NFS = ResourceType(
         "version": string("NFS version.", default="3", enum=("3", "4.1"), replace=True),
         "access": string("Whether it may be written to.", default="readWrite", enum=("readOnly", "readWrite"),
                          replace=True),
-        "security": string("How users are told apart (4.1): AUTH_SYS, or by Kerberos, which needs the host in an "
-                           "Active Directory, and its NFS user there.", default="AUTH_SYS",
+        "security": string("How users are told apart (4.1): AUTH_SYS, or by Kerberos, which needs the host's "
+                           "`active_directory` and `nfs_user`.", default="AUTH_SYS",
                            enum=("AUTH_SYS", "SEC_KRB5", "SEC_KRB5I"), replace=True),
         # Not observed: a server that comes and goes between plan and apply, or rollback, is no changed setting.
         "dead": replace(computed("Why it is of no use now: its server does not answer; empty where it does."),
@@ -121,6 +133,7 @@ NFS = ResourceType(
     paths=(PATH,),
     read=read,
     validate=validate,
+    fits=fits,
     dead=dead,
     operations=(
         Operation("nfs.mount", "HostDatastoreSystem.CreateNasDatastore", "create", "Mount the export.", mount,

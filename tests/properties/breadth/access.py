@@ -68,6 +68,7 @@ def strategies() -> dict[str, Labelled]:
         "active_directory": single(st.fixed_dictionaries({
             "domain": st.sampled_from(["lab.example", "x.example"]), "user": st.just("joiner"),
             "password": SECRETS})),
+        "nfs_user": single(st.fixed_dictionaries({"user": st.sampled_from(["fleet", "other"]), "password": SECRETS})),
         "users": st.fixed_dictionaries({"backup": users}, optional={"probe": users}),
         "lockdown": single(some({"mode": st.sampled_from(["disabled", "normal", "strict"])},
                                 exceptions=st.sampled_from([[], ["backup"]]))),

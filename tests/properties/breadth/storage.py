@@ -32,7 +32,10 @@ def exports() -> Labelled:
                     access=st.sampled_from(["readOnly", "readWrite"]), security=st.just("AUTH_SYS"))
 
     several = st.just({"path": "/c", "server": "nas1,nas2", "version": "4.1"})
-    return st.fixed_dictionaries({}, optional={"images": export("/a"), "templates": export("/b"), "wide": several})
+    proven = some({"path": st.just("/d"), "server": st.just("nas1"), "version": st.just("4.1"),
+                   "security": st.sampled_from(["SEC_KRB5", "SEC_KRB5I"])})  # kept where the host has domain and user
+    return st.fixed_dictionaries({}, optional={
+        "images": export("/a"), "templates": export("/b"), "wide": several, "vault": proven})
 
 
 def strategies() -> dict[str, Labelled]:

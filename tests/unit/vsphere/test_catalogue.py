@@ -17,7 +17,7 @@ IRREVERSIBLE = {"distributed_switch.clean", "distributed_switch.upgrade", "host.
                 "certificate.refresh", "snmp.communities", "users.role", "users.update",
                 "door.set_password", "host.disconnect", "host.reboot", "host.reconnect", "host.remove_dead",
                 "host.unregister_vm",
-                "fc.rescan", "nfs.unmount", "vmfs.create", "vmfs.scan"}
+                "fc.rescan", "nfs.unmount", "nfs_user.clear", "nfs_user.password", "vmfs.create", "vmfs.scan"}
 CALLS = [o for o in OPERATIONS.values() if o.kind == "call"]
 
 
@@ -28,10 +28,11 @@ def test_the_catalogue_accepts_them() -> None:
                                  "role", "permission", "custom_attribute", "custom_value", "license",
                                  "dns", "ntp", "certificate", "syslog", "vswitch",
                                  "portgroup", "dvs", "vmkernel", "tcpip_stack", "route", "management", "ptp",
-                                 "iscsi", "iscsi_port", "iscsi_target", "iscsi_static_target", "fc", "nfs", "vmfs",
+                                 "iscsi", "iscsi_port", "iscsi_target", "iscsi_static_target", "fc",
+                                 "active_directory", "nfs_user", "nfs", "vmfs",
                                  "option", "scratch", "core_dump", "module", "swap", "service",
                                  "firewall", "power_policy", "vsan", "snmp", "autostart",
-                                 "active_directory", "users", "lockdown"]
+                                 "users", "lockdown"]
     order = [t.order for t in found.children()]
     assert order == sorted(order)
 

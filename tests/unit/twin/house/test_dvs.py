@@ -136,8 +136,8 @@ REFUSED: dict[str, tuple[Refused, Any]] = {
         vswitchName="v1", spec=vim.host.VirtualSwitch.Specification(
             numPorts=8, bridge=vim.host.VirtualSwitch.BondBridge(nicDevice=["vmnic1"]))), vim.fault.ResourceInUse),
     "fewer ports than are in use": (lambda s, p, e, f: done(p.ReconfigureDVPortgroup_Task(
-        spec=vim.dvs.DistributedVirtualPortgroup.ConfigSpec(configVersion=p.config.configVersion, numPorts=0))),
-        vim.fault.DvsFault),
+        spec=vim.dvs.DistributedVirtualPortgroup.ConfigSpec(
+            configVersion=p.config.configVersion, numPorts=0, autoExpand=False))), vim.fault.DvsFault),
     "an old version of a group": (lambda s, p, e, f: done(p.ReconfigureDVPortgroup_Task(
         spec=vim.dvs.DistributedVirtualPortgroup.ConfigSpec(configVersion="0"))), vim.fault.ConcurrentAccess),
     "an uplink that the switch has not": (lambda s, p, e, f: done(p.ReconfigureDVPortgroup_Task(
