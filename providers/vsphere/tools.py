@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -148,3 +148,8 @@ def _named(tools: Tools, objects: Iterable[Any]) -> Iterable[tuple[Any, Mapping[
         by_type.setdefault(type(each), []).append(each)
     for same in by_type.values():
         yield from tools.read_all(same, "name")
+
+
+def on(run: Callable[[Tools, Call, str], None], name: str = "") -> Callable[[Tools, Call], None]:
+    """How an operation runs on the object of that name; "": on the one that its address names."""
+    return lambda tools, call: run(tools, call, name or call.address.name)

@@ -109,6 +109,14 @@ class EntityObject(HouseObject):
         """Raises vim.fault.DuplicateName where another entity beside this one has that name."""
         self.house_child(self.doc.parent, name)
 
+    def new_name(self, name: str) -> str:
+        """The name as it is kept; "" where it has that name already. Raises vim.fault.InvalidName, DuplicateName."""
+        wanted = check_name(name)
+        if wanted == self.doc.name:
+            return ""
+        self.siblings(wanted)
+        return wanted
+
     def house_child(self, parent: str, name: str) -> None:
         """Raises vim.fault.DuplicateName where the container already has a child of that name."""
         found = self.house.inventory.child(parent, name)
@@ -160,8 +168,5 @@ class EntityObject(HouseObject):
 
     @method("Rename_Task", mutates=True, task=True, privilege="Folder.Rename")
     def rename(self, newName: str) -> None:
-        wanted = check_name(newName)
-        if wanted == self.doc.name:
-            return
-        self.siblings(wanted)
-        self.house.inventory.rename(self.doc, wanted)
+        if wanted := self.new_name(newName):
+            self.house.inventory.rename(self.doc, wanted)

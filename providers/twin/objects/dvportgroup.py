@@ -181,10 +181,9 @@ class DvpgObject(EntityObject):
 
     @method("Rename_Task", mutates=True, task=True, privilege="DVPortgroup.Modify")
     def rename(self, newName: str) -> None:
-        wanted = check_name(newName)
-        if wanted == self.doc.name:
+        wanted = self.new_name(newName)
+        if not wanted:
             return
-        self.siblings(wanted)
         for machine in self.vm():
             found = machine.doc  # type: ignore[attr-defined]
             found.networks = [wanted if each == self.doc.name else each for each in found.networks]

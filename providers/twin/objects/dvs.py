@@ -295,12 +295,9 @@ class DvsObject(EntityObject):
 
     @method("Rename_Task", mutates=True, task=True, privilege="DVSwitch.Modify")
     def rename(self, newName: str) -> None:
-        wanted = check_name(newName)
-        if wanted == self.doc.name:
-            return
-        self.siblings(wanted)
-        self.house.inventory.rename(self.doc, wanted)
-        self._push(self.doc)
+        if wanted := self.new_name(newName):
+            self.house.inventory.rename(self.doc, wanted)
+            self._push(self.doc)
 
     @method("Destroy_Task", mutates=True, task=True, privilege="DVSwitch.Delete")
     def destroy(self) -> None:

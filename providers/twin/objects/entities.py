@@ -10,7 +10,7 @@ from pyVmomi import vim, vmodl
 from providers.twin import model
 from providers.twin.core.base import ManagedObject, method, prop
 from providers.twin.core.meta import data
-from providers.twin.objects.base import EntityObject, check_name
+from providers.twin.objects.base import EntityObject
 from providers.twin.objects.cluster import pool_id
 from providers.twin.objects.removal import forget_vm
 from providers.twin.objects.vm_files import vmx_path
@@ -87,10 +87,9 @@ class DatastoreObject(EntityObject):
 
     @method("Rename_Task", mutates=True, task=True)
     def rename(self, newName: str) -> None:
-        wanted, before = check_name(newName), self.doc.name
-        if wanted == before:
+        wanted, before = self.new_name(newName), self.doc.name
+        if not wanted:
             return
-        self.siblings(wanted)
         for host in self.house.inventory.users(self.moid):
             config = self.house.contact.seen(host).config
             if before in config.nfs:

@@ -12,7 +12,7 @@ from providers.twin.core.base import method
 from providers.twin.model import HostConfig, Vnic
 from providers.twin.objects import dvs_ports
 from providers.twin.objects.host import HostManager
-from providers.twin.objects.network_faults import invalid, ip, refused
+from providers.twin.objects.network_faults import invalid, ip, known, refused
 from providers.twin.parts.network import DEFAULT
 
 _ADAPTERS = 256  # VMkernel adapters of a host
@@ -75,10 +75,7 @@ class Adapters(HostManager):
             del config.vnics[device]
 
     def _nic(self, config: HostConfig, device: str) -> Vnic:
-        found = config.vnics.get(device)
-        if found is None:
-            raise vim.fault.NotFound(msg=f"The host {self.host.name} has no VMkernel adapter {device}.")
-        return found
+        return known(config.vnics, device, self.host.name, "VMkernel adapter")
 
     @staticmethod
     def _free_group(config: HostConfig, group: str, device: str, *, move: bool = False) -> None:

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from typing import TypeVar
 
 from pyVmomi import vim, vmodl
+
+T = TypeVar("T")
+
+
+def known(kept: Mapping[str, T], name: str, host: str, kind: str) -> T:
+    """What a host has under this name. Raises vim.fault.NotFound."""
+    found = kept.get(name)
+    if found is None:
+        raise vim.fault.NotFound(msg=f"The host {host} has no {kind} {name}.")
+    return found
 
 
 def invalid(name: str, text: str) -> Exception:

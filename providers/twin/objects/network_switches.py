@@ -9,7 +9,7 @@ from pyVmomi import vim, vmodl
 from providers.twin.core.base import method
 from providers.twin.model import HostConfig, Plain, Portgroup, Vswitch
 from providers.twin.objects.host import HostManager
-from providers.twin.objects.network_faults import invalid, refused
+from providers.twin.objects.network_faults import invalid, known, refused
 from providers.twin.plain import merge, prune, to_plain
 from providers.twin.views import network
 
@@ -48,10 +48,7 @@ class Switches(HostManager):
             del config.vswitches[vswitchName]
 
     def _switch(self, config: HostConfig, name: str) -> Vswitch:
-        found = config.vswitches.get(name)
-        if found is None:
-            raise vim.fault.NotFound(msg=f"The host {self.host.name} has no virtual switch {name}.")
-        return found
+        return known(config.vswitches, name, self.host.name, "virtual switch")
 
     def _set_switch(self, config: HostConfig, name: str, switch: Vswitch, spec: Any) -> None:
         """Bring a switch to its specification. Unset mtu and policy stay; an unset bridge means no uplinks."""
@@ -142,10 +139,7 @@ class Switches(HostManager):
             del config.portgroups[pgName]
 
     def _group(self, config: HostConfig, name: str) -> Portgroup:
-        found = config.portgroups.get(name)
-        if found is None:
-            raise vim.fault.NotFound(msg=f"The host {self.host.name} has no port group {name}.")
-        return found
+        return known(config.portgroups, name, self.host.name, "port group")
 
     @staticmethod
     def _set_group(config: HostConfig, group: Portgroup, spec: Any) -> None:

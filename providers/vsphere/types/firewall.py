@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Action, Attrs, Change, Diagnostic, Unknown
 from planner.ports import Call
 from planner.schema import Field, boolean, string, strings
-from providers.vsphere.tools import Tools, after
+from providers.vsphere.tools import Tools, after, on
 
 PATH = "config.firewall.ruleset"
 ALL = "all"
@@ -113,18 +113,6 @@ def cut(change: Change, name: str, new: Mapping[str, Any]) -> Iterable[Diagnosti
                          remedy="make sure that vCenter's address is among `allowed`")
 
 
-def opened(tools: Tools, call: Call) -> None:
-    open_ruleset(tools, call, call.address.name)
-
-
-def closed(tools: Tools, call: Call) -> None:
-    close_ruleset(tools, call, call.address.name)
-
-
-def allowed(tools: Tools, call: Call) -> None:
-    allow(tools, call, call.address.name)
-
-
 FIREWALL = ResourceType(
     name="firewall",
     doc="A firewall rule set of the host.",
@@ -144,12 +132,13 @@ FIREWALL = ResourceType(
     check=check,
     baseline={"*": {"enabled": Unknown("read after birth"), "allowed": [ALL], "fixed": []}},
     operations=(
-        Operation("firewall.allowed", "HostFirewallSystem.UpdateRuleset", "update", "Set who is let through.", allowed,
-                  ("allowed",), inverse="firewall.allowed", privileges=PRIVILEGE),
-        Operation("firewall.open", "HostFirewallSystem.EnableRuleset", "update", "Open the rule set.", opened,
-                  ("enabled",), inverse="firewall.close", to={"enabled": True}, privileges=PRIVILEGE),
-        Operation("firewall.close", "HostFirewallSystem.DisableRuleset", "update", "Close the rule set.", closed,
-                  ("enabled",), inverse="firewall.open", to={"enabled": False}, privileges=PRIVILEGE),
+        Operation("firewall.allowed", "HostFirewallSystem.UpdateRuleset", "update", "Set who is let through.",
+                  on(allow), ("allowed",), inverse="firewall.allowed", privileges=PRIVILEGE),
+        Operation("firewall.open", "HostFirewallSystem.EnableRuleset", "update", "Open the rule set.",
+                  on(open_ruleset), ("enabled",), inverse="firewall.close", to={"enabled": True}, privileges=PRIVILEGE),
+        Operation("firewall.close", "HostFirewallSystem.DisableRuleset", "update", "Close the rule set.",
+                  on(close_ruleset), ("enabled",), inverse="firewall.open", to={"enabled": False},
+                  privileges=PRIVILEGE),
     ),
     tested=("twin", "recording"),
 )

@@ -10,7 +10,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Action, Attrs, Change, Diagnostic
 from planner.ports import Call
 from planner.schema import Field, boolean, integer, string
-from providers.vsphere.tools import Tools, after, editable, pick
+from providers.vsphere.tools import Tools, after, editable, on, pick
 from providers.vsphere.types import ntp, service
 
 INFO, SERVICE_KEY = "config.dateTimeInfo", "ptpd"
@@ -78,18 +78,6 @@ def _spec(index: int, port: Mapping[str, Any]) -> Any:
     return spec
 
 
-def policy(tools: Tools, call: Call) -> None:
-    service.set_policy(tools, call, SERVICE_KEY)
-
-
-def start(tools: Tools, call: Call) -> None:
-    service.start_service(tools, call, SERVICE_KEY)
-
-
-def stop(tools: Tools, call: Call) -> None:
-    service.stop_service(tools, call, SERVICE_KEY)
-
-
 def validate(attributes: Attrs) -> Iterable[str]:
     ports = attributes.get("ports")
     for port in ports if isinstance(ports, list) else ():
@@ -150,11 +138,13 @@ PTP = ResourceType(
                   privileges=_TIME),
         Operation("ptp.follow", "HostDateTimeSystem.UpdateDateTimeConfig", "update", "Let the clock follow PTP.",
                   ntp.follow, ("protocol",), inverse="ptp.follow", privileges=_TIME),
-        Operation("ptp.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set when ptpd starts.", policy,
-                  ("policy",), inverse="ptp.policy", privileges=_NET),
-        Operation("ptp.start", "HostServiceSystem.StartService", "update", "Start ptpd.", start, ("running",),
+        Operation("ptp.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set when ptpd starts.",
+                  on(service.set_policy, SERVICE_KEY), ("policy",), inverse="ptp.policy", privileges=_NET),
+        Operation("ptp.start", "HostServiceSystem.StartService", "update", "Start ptpd.",
+                  on(service.start_service, SERVICE_KEY), ("running",),
                   inverse="ptp.stop", to={"running": True}, privileges=_NET),
-        Operation("ptp.stop", "HostServiceSystem.StopService", "update", "Stop ptpd.", stop, ("running",),
+        Operation("ptp.stop", "HostServiceSystem.StopService", "update", "Stop ptpd.",
+                  on(service.stop_service, SERVICE_KEY), ("running",),
                   inverse="ptp.start", to={"running": False}, privileges=_NET),
     ),
 )

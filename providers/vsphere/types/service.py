@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs, Unknown
 from planner.ports import Call
 from planner.schema import boolean, string
-from providers.vsphere.tools import Tools, after
+from providers.vsphere.tools import Tools, after, on
 
 PATH = "config.service.service"
 POLICIES = ("on", "off", "automatic")
@@ -32,17 +32,7 @@ def stop_service(tools: Tools, call: Call, name: str) -> None:
     tools.manager(call, "serviceSystem").StopService(id=name)
 
 
-def policy(tools: Tools, call: Call) -> None:
-    set_policy(tools, call, call.address.name)
-
-
-def start(tools: Tools, call: Call) -> None:
-    start_service(tools, call, call.address.name)
-
-
-def stop(tools: Tools, call: Call) -> None:
-    stop_service(tools, call, call.address.name)
-
+_NET = ("Host.Config.NetService",)
 
 SERVICE = ResourceType(
     name="service",
@@ -65,12 +55,12 @@ SERVICE = ResourceType(
         "*": {"policy": Unknown("read after birth"), "running": Unknown("read after birth")},
     },
     operations=(
-        Operation("service.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set the start policy.", policy,
-                  ("policy",), inverse="service.policy", privileges=("Host.Config.NetService",)),
-        Operation("service.start", "HostServiceSystem.StartService", "update", "Start the service.", start,
-                  ("running",), inverse="service.stop", to={"running": True}, privileges=("Host.Config.NetService",)),
-        Operation("service.stop", "HostServiceSystem.StopService", "update", "Stop the service.", stop,
-                  ("running",), inverse="service.start", to={"running": False}, privileges=("Host.Config.NetService",)),
+        Operation("service.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set the start policy.",
+                  on(set_policy), ("policy",), inverse="service.policy", privileges=_NET),
+        Operation("service.start", "HostServiceSystem.StartService", "update", "Start the service.",
+                  on(start_service), ("running",), inverse="service.stop", to={"running": True}, privileges=_NET),
+        Operation("service.stop", "HostServiceSystem.StopService", "update", "Stop the service.",
+                  on(stop_service), ("running",), inverse="service.start", to={"running": False}, privileges=_NET),
     ),
     tested=("twin", "recording"),
 )

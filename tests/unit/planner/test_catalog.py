@@ -26,7 +26,7 @@ IRREVERSIBLE = {
 SOMETIMES = {
     "host.unregister_vm",  # 1c: of a VM whose file vCenter does not tell
     "nfs.unmount",  # of an export whose server is gone
-    "snmp.communities", "users.role", "users.update",
+    "snmp.communities", "users.role", "users.update", "nfs_user.clear", "nfs_user.password",  # secrets of others
 }
 """They say why by (before, after), and have an inverse where nothing is said."""
 
