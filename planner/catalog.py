@@ -165,7 +165,8 @@ class ResourceType:
     drafts: Callable[[Change], Sequence[Draft]] | None = None  # the steps of an update that takes several calls
     manages: bool = False  # it is what management traffic runs over, whatever it is called (see `disruptive`)
     check: Callable[[Sequence[Change], Mapping[str, Attrs]], Iterable[Diagnostic]] | None = None
-    # Rules on what the object's host stands in, at plan: a change, and root type → attributes that it will have.
+    # Rules on what the object's host stands in, and on what the object itself refers to, at plan: a change, and root
+    # type → attributes that it will have.
     around: Callable[[Change, Mapping[str, Attrs]], Iterable[Diagnostic]] | None = None
     key: str = ""  # field whose values must be unique across the fleet (host: mac)
     unique: tuple[str, ...] = ()  # more such fields (host: name; vmkernel: ip)

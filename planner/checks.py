@@ -12,6 +12,7 @@ from planner.catalog import Catalog, Program
 from planner.compare import Key, carriers, claimed_twice, laid_over, standing, undermined
 from planner.handover import Standing
 from planner.model import Action, Address, Attrs, Change, Diagnostic
+from planner.schema import names_root
 
 if TYPE_CHECKING:
     from planner.diff import DiffInputs
@@ -69,8 +70,10 @@ class Checks:
         for name, found in by_type.items():
             rtype = self.catalog.types[name]
             if rtype.around is not None:
-                roots = self._around(root)
-                self.diagnostics.extend(d for change in found for d in rtype.around(change, roots))
+                roots = self._roots_of(root, self._declared(root))
+                self.diagnostics.extend(
+                    d for change in found
+                    for d in rtype.around(change, {**roots, **self._roots_of(change.address, change.after)}))
             if rtype.check is not None:
                 live = [a for a in self.live_under.get(root, ()) if a.rtype == name]
                 existing = rtype.baseline if program.reset else {
@@ -118,16 +121,20 @@ class Checks:
                 mine = {key: v for key, v in before.items() if key[0] in attributes}
                 self.diagnostics.extend(claimed_twice(attributes, found, mine))
 
-    def _around(self, root: Address) -> dict[str, Attrs]:
-        """What a host stands in, by type: its attributes on live, with those that are declared laid over them."""
-        resource = self.inputs.desired.get(root)
+    def _declared(self, address: Address) -> Attrs | None:
+        resource = self.inputs.desired.get(address)
+        return resource.attributes if resource is not None else None
+
+    def _roots_of(self, address: Address, attributes: Attrs | None) -> dict[str, Attrs]:
+        """What an object's references name (a host's cluster, a membership's switch), by type: attributes on live, with
+        those that are declared laid over them."""
         found: dict[str, Attrs] = {}
-        for name, field_ in self.catalog.types[root.type].fields.items():
-            value = resource.attributes.get(name) if resource is not None and field_.kind == "ref" else None
-            if isinstance(value, str) and value and not value.startswith("path:"):
-                address = Address.parse(value)
-                live, declared = self.inputs.live.objects.get(address), self.inputs.desired.get(address)
-                found[address.type] = laid_over(*(each.attributes if each else {} for each in (live, declared)))
+        for name, field_ in self.catalog.types[address.rtype].fields.items():
+            value = (attributes or {}).get(name) if field_.kind == "ref" else None
+            if isinstance(value, str) and value and names_root(field_, value):
+                named = Address.parse(value)
+                live = self.inputs.live.objects.get(named)
+                found[named.type] = laid_over(live.attributes if live else {}, self._declared(named) or {})
         return found
 
     def _check_roots(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from planner.catalog import Operation, ResourceType
-from planner.model import Attrs, StepFailed
+from planner.model import Attrs, Change, Diagnostic, StepFailed
 from planner.ports import Call
 from planner.schema import reference, string, strings
 from providers.vsphere.tools import Tools, after
@@ -133,6 +133,25 @@ def validate(attributes: Attrs) -> Iterable[str]:
         yield "`lag` without `uplinks`: name the NICs that are its ports"
 
 
+def around(change: Change, roots: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
+    """The host's NICs have to find places on the switch: its uplinks, or the ports of a LAG."""
+    wanted, switch = change.after or {}, roots.get("distributed_switch", {})
+    lags, nics, lag = switch.get("lags"), wanted.get("uplinks"), wanted.get("lag")
+    places: Any = switch.get("uplinks")
+    if isinstance(lag, str) and lag and isinstance(lags, (list, tuple)):
+        ports = {str(each["name"]): each.get("uplinks") for each in lags if isinstance(each, Mapping)}
+        if lag not in ports:
+            yield Diagnostic("error", "this switch has no such LAG", f"{lag}; it has {', '.join(ports) or 'none'}",
+                             address=change.address, remedy="declare it in `lags` of the switch")
+            return
+        number = ports[lag]
+        places = range(number) if isinstance(number, int) else None
+    if isinstance(nics, (list, tuple)) and isinstance(places, (list, tuple, range)) and len(nics) > len(places):
+        yield Diagnostic("error", "the switch has too few uplinks for this host's NICs",
+                         f"{len(places)} on {lag or 'the switch'}, for {', '.join(map(str, nics))}",
+                         address=change.address, remedy=f"give {lag or 'the switch'} more, or declare fewer NICs")
+
+
 DVS = ResourceType(
     name="dvs",
     doc="Membership of a distributed switch.",
@@ -150,6 +169,7 @@ DVS = ResourceType(
     paths=(PATH,),
     read=read,
     validate=validate,
+    around=around,
     initial={"uplinks": [], "lag": ""},
     operations=(
         Operation("dvs.join", "VmwareDistributedVirtualSwitch.ReconfigureDvs_Task", "create",

@@ -13,7 +13,8 @@ from providers.vsphere.host.residue import unknown_file
 from providers.vsphere.host.storage import SCANS
 
 _STAYS = "it stays connected"
-_FORGOTTEN = "its statistics, the history of its events, alarms and permissions set on it"
+_FORGOTTEN = ("its statistics, the history of its events, alarms, permissions and custom values set on it, its place "
+              "in distributed switches and DRS groups")
 _REGISTRATION = "its permissions, alarms, statistics and tags; it comes back in the root pool, no longer orphaned"
 
 INSTALL = {
