@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 from providers.vsphere.link import Link
@@ -44,13 +45,12 @@ class Collector:
             return self._below(container, wanted)
 
     def _below(self, container: Any, wanted: Mapping[Any, Sequence[str]]) -> list[Row]:
-        from pyVmomi import vim, vmodl
+        from pyVmomi import vmodl
 
         collector = vmodl.query.PropertyCollector
         view = self._link.content.viewManager.CreateContainerView(container, list(wanted), True)
         try:
-            walk = collector.TraversalSpec(name="view", type=vim.view.ContainerView, path="view", skip=False)
-            start = collector.ObjectSpec(obj=view, skip=True, selectSet=[walk])
+            start = collector.ObjectSpec(obj=view, skip=True, selectSet=_walk())
             return list(self._rows([start], wanted))
         finally:
             _drop(view)
@@ -77,7 +77,7 @@ class Collector:
         from pyVmomi import vmodl
 
         collector = vmodl.query.PropertyCollector
-        specs = [collector.PropertySpec(type=kind, pathSet=list(paths), all=False) for kind, paths in wanted.items()]
+        specs = [_asked(kind, tuple(paths)) for kind, paths in wanted.items()]
         service = self._link.content.propertyCollector
         answer = service.RetrievePropertiesEx([collector.FilterSpec(objectSet=starts, propSet=specs)],
                                               collector.RetrieveOptions(maxObjects=PAGE))
@@ -88,6 +88,23 @@ class Collector:
             if not answer.token:
                 return
             answer = service.ContinueRetrievePropertiesEx(answer.token)
+
+
+@cache
+def _walk() -> list[Any]:
+    """From a view to what is in it."""
+    from pyVmomi import vim, vmodl
+
+    return [vmodl.query.PropertyCollector.TraversalSpec(
+        name="view", type=vim.view.ContainerView, path="view", skip=False)]
+
+
+@lru_cache(maxsize=256)
+def _asked(kind: Any, paths: tuple[str, ...]) -> Any:
+    """PropertySpec of a type. Kept, and never changed: pyVmomi checks each path of a new one."""
+    from pyVmomi import vmodl
+
+    return vmodl.query.PropertyCollector.PropertySpec(type=kind, pathSet=list(paths), all=False)
 
 
 def _drop(view: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -11,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.support.places import locked
 
 SOURCES = ("main.go", "go.mod", "go.sum")
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
@@ -66,8 +67,7 @@ def build(source: Path, cache: Path = CACHE) -> Path:
     digest = hashlib.sha256(b"\0".join((source / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
     binary = cache / source.name / digest / source.name
     binary.parent.mkdir(parents=True, exist_ok=True)
-    with (binary.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the other worker builds it, or waits here
+    with locked(binary.parent / "lock"):  # the other worker builds it, or waits here
         if not binary.exists():
             go, env = shutil.which("go"), environment(cache / "vcsim")
             if reason := unavailable(source, go, env):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.netboot.guest import image
+from tests.support.places import session_folder
 from tests.support.tools import need
 
 
@@ -31,5 +32,4 @@ collect_ignore = ["test_namespace.py", "test_midwife.py"] if _form() == "user" e
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the image that the machines boot."""
     need("qemu-system-x86_64")
-    base = tmp_path_factory.getbasetemp()
-    return image(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)
+    return image(session_folder(tmp_path_factory.getbasetemp()))

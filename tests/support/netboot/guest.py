@@ -7,7 +7,6 @@ from this machine: the kit (`.ci/netboot-kit`) is Debian's own files.
 from __future__ import annotations
 
 import ast
-import fcntl
 import gzip
 import io
 import os
@@ -16,13 +15,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from providers.boot.modules import ModuleFile, build_cpio, midwife_module
+from tests.support.places import locked
 
 KIT = "FLEET_NETBOOT_KIT"
 FORMAT = "1"
@@ -60,7 +58,7 @@ def kit() -> Path:
 def image(session: Path) -> Path:
     """The image's folder, made once per test session: `session` is a folder that all its workers share."""
     source, folder = kit(), session / "netboot-image"
-    with _locked(session / "netboot-image.lock"):
+    with locked(session / "netboot-image.lock"):
         if not folder.exists():
             made = session / "netboot-image.new"
             shutil.rmtree(made, ignore_errors=True)
@@ -167,10 +165,3 @@ def imports() -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
     return {name for name in found if name.split(".")[0] in sys.stdlib_module_names and name != "__future__"}
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

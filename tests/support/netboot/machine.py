@@ -72,8 +72,9 @@ class Machine:
         ours, theirs = socket.socketpair()
         self.starts += 1
         words = self.network.command(
-            need("qemu-system-x86_64"), "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-smp", "1",
-            "-m", MEMORY, "-uuid", self.uuid, "-smbios", f"type=1,product=fleet-e2e,serial={self.serial}",
+            need("qemu-system-x86_64"), "-nodefaults", "-display", "none", "-machine", "pc", "-accel",
+            "tcg,tb-size=128", "-smp", "1", "-m", MEMORY, "-uuid", self.uuid, "-smbios",
+            f"type=1,product=fleet-e2e,serial={self.serial}",
             "-chardev", f"file,id=console,path={self.folder}/{self.name}.console,append=on",
             "-serial", "chardev:console", "-chardev", f"socket,id=door,fd={theirs.fileno()}",
             "-mon", "chardev=door,mode=control", "-netdev", self.network.netdev(self.number),
