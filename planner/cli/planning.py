@@ -32,6 +32,7 @@ def addresses(texts: Sequence[str] | None, flag: str) -> tuple[Address, ...]:
 
 def make_plan(place: Bench, options: PlanOptions) -> Plan:
     """Read live (unless `--no-refresh`) and plan. Raises FleetError."""
+    from planner.cli.failures import said_again
     from planner.cli.newborns import newborns
     from planner.plan import PlanInputs, build_plan
 
@@ -46,7 +47,8 @@ def make_plan(place: Bench, options: PlanOptions) -> Plan:
         tool=tool(), by=f"{user()}@{host()}", now=timestamp(), births=births, files=_files(place),
         cautions=_cautions(place, live),
         image_builds=image_builds(place.site, fleet))
-    return with_evacuations(place.sessions.live, inputs, build_plan(inputs))
+    plan = with_evacuations(place.sessions.live, inputs, build_plan(inputs))
+    return replace(plan, diagnostics=(*plan.diagnostics, *said_again(place.store, plan)))
 
 
 def with_evacuations(session: LiveSession, inputs: PlanInputs, plan: Plan) -> Plan:

@@ -85,8 +85,8 @@ Reborn at night
 - somebody else's run is open ................ tests/faults/test_night.py::test_somebody_elses_open_run_is_left_alone
 - one host fails ............................. tests/faults/test_night.py::test_what_a_restore_could_not_do_the_next_one_does
 - it reboots in the middle ................... tests/faults/test_night.py::test_a_rebirth_in_the_middle_is_restored_from_the_start
-- killed at every call ....................... tests/faults/test_night.py::test_killed_at_a_call
-- the process is killed ...................... tests/faults/test_night.py::test_a_process_that_is_killed
+- killed at every call ....................... tests/faults/test_night_killed.py::test_killed_at_a_call
+- the process is killed ...................... tests/faults/test_night_killed.py::test_a_process_that_is_killed
 - three births in an hour .................... tests/unit/midwife/test_restore.py::test_three_births_in_an_hour_are_a_quarantine
 - two fleets, one power cut .................. tests/faults/test_night.py::test_two_fleets_after_one_power_cut
 

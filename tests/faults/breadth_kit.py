@@ -19,7 +19,7 @@ from tests.faults.kit import Bench, planned
 from tests.properties.test_catalogue import APART, unchanged
 from tests.support.breadth import Objects, needed, seed_of, sites
 from tests.support.lab import CATALOG, Lab, Ticking, fleet
-from tests.support.places import quick_folder
+from tests.support.places import once_in_run, quick_folder
 
 EXAMPLES, ROUNDS = 40, 6
 """Pairs of fleets that are looked at for a type, and how often, until all its operations were seen; the same ones on
@@ -54,21 +54,26 @@ class Witness:
 @functools.cache
 def witnesses(name: str) -> Mapping[str, Witness]:
     """Operation of this type → a pair of fleets whose plan has it. Plans only; nothing of the second is applied."""
+    return once_in_run(f"witnesses-{name}", lambda: _witnesses(name))
+
+
+def _witnesses(name: str) -> dict[str, Witness]:
     types = needed(name)
     drawn = sites(types, always=(name,))
     found = dict(directed()[name])
-    wanted = {o.name for o in CATALOG.types[name].operations if o.kind == "call"}
+    calls = {o.name for o in CATALOG.types[name].operations if o.kind == "call"}
+    wanted = calls - UNWITNESSED.keys()
 
     def look(first: Objects, second: Objects) -> None:
         if not wanted <= found.keys():
             for operation in _planned(first, second):
-                if operation in wanted:
+                if operation in calls:
                     found.setdefault(operation, Witness(first, second, operation))
 
     ways = settings(deadline=None, max_examples=EXAMPLES, database=None, phases=(Phase.generate,),
                     suppress_health_check=list(HealthCheck))
     for number in range(ROUNDS):
-        if wanted - UNWITNESSED.keys() <= found.keys():
+        if wanted <= found.keys():
             break
         cast(Any, seed(seed_of(name) + number)(ways(given(first=sites(types) | drawn, second=sites(types) | drawn)(
             look))))()
@@ -89,6 +94,10 @@ def _planned(first: Objects, second: Objects) -> list[str]:
 @functools.cache
 def directed() -> Mapping[str, dict[str, Witness]]:
     """Type → operation → the pair of `tests.faults.directed` that plans it."""
+    return once_in_run("directed-witnesses", _directed)
+
+
+def _directed() -> dict[str, dict[str, Witness]]:
     owner = {o.name: t.name for t in CATALOG.types.values() for o in t.operations}
     found: dict[str, dict[str, Witness]] = {name: {} for name in CATALOG.types}
     for first, second in pairs():

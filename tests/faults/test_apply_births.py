@@ -121,6 +121,8 @@ def test_the_deadline_names_the_reason(site: Site, monkeypatch: pytest.MonkeyPat
     else:
         assert live(site)["inventory"] == {}
         assert site.look("state", "list", "fleet.yaml", "--json").json["resources"] == []
+        (said,) = [d for d in site.look("plan", "fleet.yaml", "--json").json["diagnostics"] if "failed" in d["summary"]]
+        assert (said["address"], words in said["detail"]) == ('host.esx["esx02"]', True)
 
 
 def test_a_machine_that_loses_its_power_before_it_is_added(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

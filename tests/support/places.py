@@ -36,6 +36,15 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+SHARED = "FLEET_TEST_SESSION"
+"""Environment variable: the run's folder. Set by tests/conftest.py."""
+
+
+def once_in_run(name: str, make: Callable[[], T]) -> T:
+    """As `once`, for what is no fixture and needs no folder."""
+    return once(Path(os.environ[SHARED]), name, lambda _folder: make())
+
+
 def once(folder: Path, name: str, make: Callable[[Path], T]) -> T:
     """What `make` returned for the first worker that asked: others read it. `folder` is the run's (session_folder).
 

@@ -135,8 +135,11 @@ def validate(attributes: Attrs) -> Iterable[str]:
 
 def around(change: Change, roots: Mapping[str, Attrs]) -> Iterable[Diagnostic]:
     """The host's NICs have to find places on the switch: its uplinks, or the ports of a LAG."""
-    wanted, switch = change.after or {}, roots.get("distributed_switch", {})
-    lags, nics, lag = switch.get("lags"), wanted.get("uplinks"), wanted.get("lag")
+    switch = roots.get("distributed_switch")
+    if switch is None:
+        return
+    wanted = change.after or {}
+    lags, nics, lag = switch.get("lags", []), wanted.get("uplinks"), wanted.get("lag")  # a new switch has no LAGs
     places: Any = switch.get("uplinks")
     if isinstance(lag, str) and lag and isinstance(lags, (list, tuple)):
         ports = {str(each["name"]): each.get("uplinks") for each in lags if isinstance(each, Mapping)}
