@@ -101,4 +101,16 @@ Commands
 - Ctrl-C, SIGTERM before a change: 130 ....... tests/faults/test_apply_signals.py::test_in_a_run_before_its_first_call
 - Ctrl-C, SIGTERM while a call runs: 3 ....... tests/faults/test_apply_signals.py::test_while_a_call_runs
 - the second one stops hard .................. tests/faults/test_apply_signals.py::test_the_second_one_stops_hard
+
+The whole catalogue
+- each declared fault of each method ........ tests/faults/test_declared_faults.py::test_each_operation_meets_the_faults_of_its_method
+- no operation is left out .................. tests/faults/test_declared_faults.py::test_no_operation_is_left_out
+- a read that fails is never "deleted" ...... tests/faults/test_catalogue_ground.py::test_a_reading_that_fails_is_never_taken_for_not_there
+- a disconnected host blocks only itself .... tests/faults/test_catalogue_ground.py::test_a_disconnected_host_blocks_only_itself
+- changed since the plan: stale, and kept ... tests/faults/test_catalogue_ground.py::test_what_somebody_changed_since_the_plan_is_stale_and_stays
+- management cut: the plan says so .......... tests/unit/vsphere/test_management.py::test_every_step_that_may_cut_says_so
+- management cut: the server rolls back ..... tests/unit/vsphere/test_management.py::test_the_server_rolls_back_and_the_apply_recovers
+- one switch, two hosts at once ............. tests/unit/vsphere/test_dvs.py::test_two_steps_of_one_switch_take_turns
+- a switch changed by somebody meanwhile .... tests/unit/vsphere/test_dvs.py::test_what_somebody_changed_meanwhile_is_refused_and_may_be_repeated
+- an NFS user that Kerberos needs ........... tests/unit/vsphere/test_nfs_user.py::test_a_user_in_use_is_not_taken_away
 """  # noqa: E501 - one line a promise

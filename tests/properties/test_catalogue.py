@@ -169,7 +169,7 @@ def test_each_type(name: str) -> None:
     types = needed(name)
     drawn = sites(types, always=(name,))
     unborn = sites(types, hosts=())
-    pairs(drawn | unborn, sites(types) | drawn, seed_of(name), 16, 0.5)()
+    pairs(drawn | unborn, sites(types) | drawn, seed_of(name), 12, 0.5)()
 
 
 @pytest.mark.slow

@@ -111,6 +111,10 @@ REFUSALS = (
 )
 
 
+def is_refusal(error: FleetError) -> bool:
+    return any(words in str(error) for words in REFUSALS)
+
+
 def run_pair(first: dict[str, Any], second: dict[str, Any], kill: tuple[str, int] | None, ending: str, folder: Path,
              night: Night = Night()) -> None:
     """One example. `kill`: the point, and which step of the plan (modulo its length)."""
@@ -123,7 +127,7 @@ def run_pair(first: dict[str, Any], second: dict[str, Any], kill: tuple[str, int
     try:
         plan = opened.plan()
     except FleetError as refused:
-        if any(words in str(refused) for words in REFUSALS):
+        if is_refusal(refused):
             return
         raise
     killable = [s for s in plan.steps if s.kind in ("call", "boot", "wait")]
@@ -170,7 +174,12 @@ def run_pair(first: dict[str, Any], second: dict[str, Any], kill: tuple[str, int
     assert {a: (r.origin, r.attributes) for a, r in now.resources.items()} == {
         a: (r.origin, r.attributes) for a, r in (base.resources if base else {}).items() if a.root not in gone}
     if lost:  # a reborn host cannot be unborn: the earlier file brings its earlier configuration back
-        begun(lab, first)
+        try:
+            begun(lab, first)
+        except FleetError as refused:  # nor its image, where it boots from its own disk
+            if is_refusal(refused):
+                return
+            raise
         opened = lab.open(fleet(first))
     restored(before, opened.dump())
 
@@ -237,16 +246,17 @@ def test_every_kill_point_of_fixed_pairs(name: str, where: str, ending: str) -> 
 
 
 def rebirth(first: dict[str, Any], second: dict[str, Any], hosts: tuple[str, ...], kill: tuple[str, int] | None,
-            folder: Path) -> None:
+            folder: Path) -> bool:
     """Apply a pair, let these hosts lose their power, roll back: what was applied before is there again, by itself.
 
-    `kill`: which call of that rollback; `resume` then finishes it. Left out: two hosts with one datastore name for two
-    exports; vCenter remembers that of the host that is gone, and calls the other one "NAME (1)" (exit 3).
+    `kill`: which call of that rollback; `resume` then finishes it. Returns whether there was such a call. Left out: two
+    hosts with one datastore name for two exports; vCenter remembers that of the host that is gone, and calls the other
+    one "NAME (1)" (exit 3).
     """
     exports = {(Address.parse(n).root, a["server"], a["path"]) for f in (first, second) for n, a in f.items()
                if "server" in a}
     if len({e[1:] for e in exports}) > 1 and len({e[0] for e in exports}) > 1:
-        return
+        return False
     lab = Lab(folder)
     begun(lab, first)
     opened = lab.open(fleet(second))
@@ -254,14 +264,14 @@ def rebirth(first: dict[str, Any], second: dict[str, Any], hosts: tuple[str, ...
     try:
         plan = opened.plan()
     except FleetError:
-        return
+        return False
     outcome = apply(opened.engine(), plan, images=dict(plan.image_digests))
     assert outcome.exit_code == 0, outcome
     if not outcome.run:
-        return
+        return False
     touched = {s.address.key for s in plan.steps}  # what another run configured is no business of this one
     Night(tuple(h for h in hosts if h in touched)).fall(opened, {**first, **second})
-    opened = lab.open(fleet(second))
+    opened, struck = lab.open(fleet(second)), False
     if kill is not None:
         count = itertools.count()
 
@@ -273,6 +283,7 @@ def rebirth(first: dict[str, Any], second: dict[str, Any], hosts: tuple[str, ...
         try:
             outcome = rollback(opened.engine())
         except Killed:
+            struck = True
             lab.hook = lambda _where, _step: None
             opened = lab.open(fleet(second))
             outcome = resume(opened.engine())
@@ -292,6 +303,7 @@ def rebirth(first: dict[str, Any], second: dict[str, Any], hosts: tuple[str, ...
     assert set(after["hosts"]) == set(before["hosts"])
     assert {n: h["maintenance"] for n, h in after["hosts"].items()} == {
         n: h["maintenance"] for n, h in before["hosts"].items()}
+    return struck
 
 
 REBIRTHS = st.sampled_from([("esx01",), ("esx02",), HOSTS])
@@ -316,6 +328,8 @@ def test_rollback_of_fixed_pairs_after_a_rebirth(name: str) -> None:
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("name", sorted(EDITED))
 def test_every_kill_point_of_a_rollback_after_a_rebirth(name: str, where: str) -> None:
-    for number in range(0, 45, 1 if where == "before" else 4):
+    for number in itertools.count(0, 1 if where == "before" else 4):
         with quick_folder() as folder:
-            rebirth(FIRST, EDITED[name], HOSTS, (where, number), folder)
+            if not rebirth(FIRST, EDITED[name], HOSTS, (where, number), folder):
+                break
+    assert number > 0
