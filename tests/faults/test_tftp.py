@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import socket
 import struct
@@ -49,10 +51,19 @@ def rrq(name: bytes, mode: bytes = b"octet", *options: bytes, opcode: int = 1) -
     return struct.pack("!H", opcode) + b"".join(part + b"\0" for part in (name, mode, *options))
 
 
+@functools.cache
+def numbers() -> Iterator[int]:
+    return itertools.count()
+
+
 @contextmanager
-def udp(timeout: float = 5.0) -> Iterator[socket.socket]:
+def udp(timeout: float = 5.0, address: str = "") -> Iterator[socket.socket]:
+    """A machine, at a loopback address of its own: servers go on sending to machines that are gone, and the system may
+    give a new one the old one's port. `address`: that of another machine."""
+    number = next(numbers())
+    own = f"127.{16 + os.getpid() % 200}.{number // 250 % 250}.{1 + number % 250}"
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((address or own, 0))
     sock.settimeout(timeout)
     try:
         yield sock
@@ -189,7 +200,7 @@ def test_strangers_and_junk_cannot_disturb_a_transfer(here: Site) -> None:
     def disturb(sock: socket.socket, tid: tuple[str, int], block: int) -> None:
         if block > 20:
             return
-        with udp() as stranger:
+        with udp(address=sock.getsockname()[0]) as stranger:
             stranger.sendto(struct.pack("!HH", 4, block), tid)  # an ACK from a stray port
             assert stranger.recv(512)[:4] == b"\0\5\0\5"  # unknown transfer ID
             stranger.sendto(b"\0\5\0\0stop\0", tid)
@@ -298,7 +309,7 @@ def test_a_client_that_vanishes_in_the_middle_is_forgotten() -> None:
                 sock.sendto(struct.pack("!HH", 4, number), tid)
         assert at.tftp.active == 1
         until(lambda: at.tftp.active == 0)
-        assert at.log == [("127.0.0.1", "mboot.efi", 499, 19 * 512, "")]
+        assert at.log == [(sock.getsockname()[0], "mboot.efi", 499, 19 * 512, "")]
         assert at.ended == []
 
 
@@ -325,7 +336,7 @@ def test_a_repeated_request_is_one_transfer_and_one_nonce(fresh: Site) -> None:
 def test_hundreds_of_half_open_reads_do_not_starve_a_machine() -> None:
     with tftp_site(settings=Settings(max_transfers=64)) as at, ExitStack() as stack:
         for _ in range(400):
-            stack.enter_context(udp()).sendto(rrq(b"mboot.efi"), at.server)
+            stack.enter_context(udp(address="127.0.0.1")).sendto(rrq(b"mboot.efi"), at.server)
         assert tftp_fetch(*at.server, "mboot.efi") == CONTENT
         assert at.most <= 64 + 1  # an answer may cross the news that its predecessor is over
 
