@@ -130,9 +130,9 @@ class Checks:
         those that are declared laid over them."""
         found: dict[str, Attrs] = {}
         for name, field_ in self.catalog.types[address.rtype].fields.items():
-            value = (attributes or {}).get(name) if field_.kind == "ref" else None
-            if isinstance(value, str) and value and names_root(field_, value):
-                named = Address.parse(value)
+            value = (attributes or {}).get(name)
+            if field_.kind == "ref" and names_root(field_, value):
+                named = Address.parse(str(value))
                 live = self.inputs.live.objects.get(named)
                 found[named.type] = laid_over(live.attributes if live else {}, self._declared(named) or {})
         return found

@@ -9,7 +9,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Attrs
 from planner.ports import Call
 from planner.schema import boolean, string, strings
-from providers.vsphere.tools import Tools, after, on, pick
+from providers.vsphere.tools import Tools, after, pick
 from providers.vsphere.types import service
 
 SERVERS, SERVICE_KEY = "config.dateTimeInfo.ntpConfig.server", "ntpd"
@@ -47,8 +47,6 @@ def servers(tools: Tools, call: Call) -> None:
     tools.manager(call, "dateTimeSystem").UpdateDateTimeConfig(config=config)
 
 
-_NET = ("Host.Config.NetService",)
-
 NTP = ResourceType(
     name="ntp",
     doc="Time servers, and the service that follows them.",
@@ -73,14 +71,7 @@ NTP = ResourceType(
                   ("servers",), inverse="ntp.servers", stopped="running", privileges=("Host.Config.DateTime",)),
         Operation("ntp.follow", "HostDateTimeSystem.UpdateDateTimeConfig", "update", "Let the clock follow NTP.",
                   follow, ("protocol",), inverse="ntp.follow", privileges=("Host.Config.DateTime",)),
-        Operation("ntp.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set when ntpd starts.",
-                  on(service.set_policy, SERVICE_KEY), ("policy",), inverse="ntp.policy", privileges=_NET),
-        Operation("ntp.start", "HostServiceSystem.StartService", "update", "Start ntpd.",
-                  on(service.start_service, SERVICE_KEY), ("running",),
-                  inverse="ntp.stop", to={"running": True}, privileges=_NET),
-        Operation("ntp.stop", "HostServiceSystem.StopService", "update", "Stop ntpd.",
-                  on(service.stop_service, SERVICE_KEY), ("running",),
-                  inverse="ntp.start", to={"running": False}, privileges=_NET),
+        *service.of_daemon("ntp", SERVICE_KEY),
     ),
     tested=("twin", "recording"),
 )

@@ -10,7 +10,7 @@ from planner.catalog import Operation, ResourceType
 from planner.model import Action, Attrs, Change, Diagnostic
 from planner.ports import Call
 from planner.schema import Field, boolean, integer, string
-from providers.vsphere.tools import Tools, after, editable, on, pick
+from providers.vsphere.tools import Tools, after, editable, pick
 from providers.vsphere.types import ntp, service
 
 INFO, SERVICE_KEY = "config.dateTimeInfo", "ptpd"
@@ -101,7 +101,7 @@ def check(changes: Sequence[Change], existing: Mapping[str, Attrs]) -> Iterable[
                              address=change.address, remedy="remove some of `ports`")
 
 
-_TIME, _NET = ("Host.Config.DateTime",), ("Host.Config.NetService",)
+_TIME = ("Host.Config.DateTime",)
 PTP = ResourceType(
     name="ptp",
     doc="Time by the Precision Time Protocol, instead of `ntp:`.",
@@ -138,13 +138,6 @@ PTP = ResourceType(
                   privileges=_TIME),
         Operation("ptp.follow", "HostDateTimeSystem.UpdateDateTimeConfig", "update", "Let the clock follow PTP.",
                   ntp.follow, ("protocol",), inverse="ptp.follow", privileges=_TIME),
-        Operation("ptp.policy", "HostServiceSystem.UpdateServicePolicy", "update", "Set when ptpd starts.",
-                  on(service.set_policy, SERVICE_KEY), ("policy",), inverse="ptp.policy", privileges=_NET),
-        Operation("ptp.start", "HostServiceSystem.StartService", "update", "Start ptpd.",
-                  on(service.start_service, SERVICE_KEY), ("running",),
-                  inverse="ptp.stop", to={"running": True}, privileges=_NET),
-        Operation("ptp.stop", "HostServiceSystem.StopService", "update", "Stop ptpd.",
-                  on(service.stop_service, SERVICE_KEY), ("running",),
-                  inverse="ptp.start", to={"running": False}, privileges=_NET),
+        *service.of_daemon("ptp", SERVICE_KEY),
     ),
 )

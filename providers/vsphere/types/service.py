@@ -34,6 +34,20 @@ def stop_service(tools: Tools, call: Call, name: str) -> None:
 
 _NET = ("Host.Config.NetService",)
 
+
+def of_daemon(name: str, key: str) -> tuple[Operation, ...]:
+    """Policy, start and stop of the service that a type manages along: NAME.policy, NAME.start, NAME.stop."""
+    return (
+        Operation(f"{name}.policy", "HostServiceSystem.UpdateServicePolicy", "update", f"Set when {key} starts.",
+                  on(set_policy, key), ("policy",), inverse=f"{name}.policy", privileges=_NET),
+        Operation(f"{name}.start", "HostServiceSystem.StartService", "update", f"Start {key}.",
+                  on(start_service, key), ("running",), inverse=f"{name}.stop", to={"running": True}, privileges=_NET),
+        Operation(f"{name}.stop", "HostServiceSystem.StopService", "update", f"Stop {key}.",
+                  on(stop_service, key), ("running",), inverse=f"{name}.start", to={"running": False},
+                  privileges=_NET),
+    )
+
+
 SERVICE = ResourceType(
     name="service",
     doc="A service of the host (TSM-SSH, TSM, …).",
