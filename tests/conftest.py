@@ -30,5 +30,5 @@ settings.load_profile("fleet")
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is costly to find is found by one worker and read by the others (tests.support.places.once_in_run)."""
+    """What is costly to find is found by one worker and read by the others (tests.support.places.once)."""
     os.environ[SHARED] = str(session_folder(tmp_path_factory.getbasetemp()))

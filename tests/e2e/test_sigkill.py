@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from providers.twin.house import open_house
-from tests.support.places import once, quick_folder, session_folder
+from tests.support.places import once, quick_folder
 from tests.support.process import Kill, Site
 
 pytestmark = pytest.mark.slow
@@ -165,8 +165,8 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def references(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reference]:
-    return once(session_folder(tmp_path_factory.getbasetemp()), "sigkill-references", unkilled)
+def references() -> dict[str, Reference]:
+    return once("sigkill-references", unkilled)
 
 
 def unkilled(folder: Path) -> dict[str, Reference]:

@@ -19,7 +19,7 @@ from tests.faults.kit import Bench, planned
 from tests.properties.test_catalogue import APART, unchanged
 from tests.support.breadth import Objects, needed, seed_of, sites
 from tests.support.lab import CATALOG, Lab, Ticking, fleet
-from tests.support.places import once_in_run, quick_folder
+from tests.support.places import once, quick_folder
 
 EXAMPLES, ROUNDS = 40, 6
 """Pairs of fleets that are looked at for a type, and how often, until all its operations were seen; the same ones on
@@ -54,7 +54,7 @@ class Witness:
 @functools.cache
 def witnesses(name: str) -> Mapping[str, Witness]:
     """Operation of this type → a pair of fleets whose plan has it. Plans only; nothing of the second is applied."""
-    return once_in_run(f"witnesses-{name}", lambda: _witnesses(name))
+    return once(f"witnesses-{name}", lambda _folder: _witnesses(name))
 
 
 def _witnesses(name: str) -> dict[str, Witness]:
@@ -94,7 +94,7 @@ def _planned(first: Objects, second: Objects) -> list[str]:
 @functools.cache
 def directed() -> Mapping[str, dict[str, Witness]]:
     """Type → operation → the pair of `tests.faults.directed` that plans it."""
-    return once_in_run("directed-witnesses", _directed)
+    return once("directed-witnesses", lambda _folder: _directed())
 
 
 def _directed() -> dict[str, dict[str, Witness]]:

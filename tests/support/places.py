@@ -37,19 +37,15 @@ def locked(path: Path) -> Iterator[None]:
 
 
 SHARED = "FLEET_TEST_SESSION"
-"""Environment variable: the run's folder. Set by tests/conftest.py."""
+"""Environment variable: the run's folder (session_folder). Set by tests/conftest.py."""
 
 
-def once_in_run(name: str, make: Callable[[], T]) -> T:
-    """As `once`, for what is no fixture and needs no folder."""
-    return once(Path(os.environ[SHARED]), name, lambda _folder: make())
-
-
-def once(folder: Path, name: str, make: Callable[[Path], T]) -> T:
-    """What `make` returned for the first worker that asked: others read it. `folder` is the run's (session_folder).
+def once(name: str, make: Callable[[Path], T]) -> T:
+    """What `make` returned for the first worker that asked: others read it.
 
     `make` gets a folder of its own, that stays until the end of the run.
     """
+    folder = Path(os.environ[SHARED])
     with locked(folder / f"{name}.lock"):
         kept = folder / f"{name}.pickle"
         if not kept.exists():
